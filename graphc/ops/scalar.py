@@ -1,0 +1,146 @@
+"""The scalar alphabet: the closed set of primitives in which every kernel is written.
+
+Ops are many and primitives are few.  A back end knows only this table: one row here, and one row in each back
+end, is the whole cost of a primitive.  An elementwise op (`graphc.ops.table`) is spelled in these letters by
+`graphc.ops.body`, and the NumPy function below is what the reference and the kernel interpreter call.
+
+| kind       | operands               | result           | on integers                                     |
+|------------|------------------------|------------------|-------------------------------------------------|
+| arithmetic | one int or float dtype | the same         | wraps around (two's complement)                 |
+| rounding   | one int or float dtype | the same         | the identity                                    |
+| integer    | one int dtype          | the same         | NumPy's signs: `mod` has that of the divisor    |
+| function   | one float dtype        | the same         | not defined: the op casts first, as NumPy does  |
+| compare    | one dtype              | bool             | as on floats                                    |
+| logic      | bool                   | bool             | not defined                                     |
+| select     | bool, then one dtype   | the latter       | `select(c, a, b)` is a where c holds, else b    |
+| cast       | any dtype              | the one it names | float to int drops the fraction; what does not  |
+|            |                        |                  | fit, and NaN, become any value                  |
+
+Floats follow IEEE 754: NaN, infinities and signed zeros pass through each primitive as they do in NumPy, and
+every comparison with NaN is false, except `ne`.  There is no `gt` and no `ge`: swap the operands of `lt`, `le`.
+
+>>> PRIMS["rint"].numpy(np.float32(2.5))
+np.float32(2.0)
+>>> PRIMS["lt"].result(DType.F32, DType.F32)
+<DType.BOOL: 'bool'>
+>>> print(PRIMS["rint"].doc)
+the nearest integer; of two, the even one
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from graphc.errors import InternalError
+from graphc.ir.types import Array, DType
+
+Kind = Literal["arithmetic", "rounding", "integer", "function", "compare", "logic", "select", "cast"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prim:
+    """One letter of the alphabet: a scalar function of one to three operands.
+
+    `op` names the row of the op table that is this primitive alone, so that a formula can be turned back into
+    graph nodes; `sympy` is the head of the SymPy expression that becomes this primitive (SymPy has no log1p:
+    there the head is an undefined function of that name); `cost` counts an addition as 1.
+    """
+
+    name: str
+    arity: int
+    numpy: Callable[..., Array]
+    kind: Kind
+    op: str
+    sympy: str
+    cost: int
+    doc: str
+
+    def result(self, *operands: DType) -> DType:
+        """The dtype of the result; InternalError if the operands break the table of kinds above."""
+        common = operands[1:] if self.kind == "select" else operands
+        accepted = {
+            "arithmetic": common[0].is_float or common[0].is_integer,
+            "rounding": common[0].is_float or common[0].is_integer,
+            "integer": common[0].is_integer,
+            "function": common[0].is_float,
+            "logic": common[0] is DType.BOOL,
+            "select": operands[0] is DType.BOOL,
+        }
+        if len(operands) != self.arity or len(set(common)) != 1 or not accepted.get(self.kind, True):
+            raise InternalError(f"{self.name} does not take ({', '.join(map(str, operands))})")
+        if self.kind == "cast":
+            return DType(self.name.removeprefix("cast:"))
+        return DType.BOOL if self.kind == "compare" else common[0]
+
+
+def _fma(a: Array, b: Array, c: Array) -> Array:
+    """a*b + c; f32 is rounded as if once (the product is exact in f64), f64 is rounded twice."""
+    if a.dtype == np.float32:
+        return np.add(np.multiply(a, b, dtype=np.float64), c).astype(np.float32)
+    return np.add(np.multiply(a, b), c)
+
+
+# NumPy has no erf.  The C library's is within 1 ulp, and an oracle may be slow.
+_erf_of_float = np.frompyfunc(math.erf, 1, 1)
+
+
+def _erf(a: Array) -> Array:
+    return np.asarray(_erf_of_float(a), dtype=a.dtype)
+
+
+def _cast(dtype: DType) -> Callable[..., Array]:
+    return lambda a: np.asarray(a).astype(dtype.numpy)
+
+
+_TABLE = (
+    # name, arity, NumPy, kind, row of the op table, SymPy head, cost, doc
+    Prim("add", 2, np.add, "arithmetic", "add", "Add", 1, "a + b"),
+    Prim("sub", 2, np.subtract, "arithmetic", "sub", "Add", 1, "a - b"),
+    Prim("mul", 2, np.multiply, "arithmetic", "mul", "Mul", 1, "a * b"),
+    Prim("neg", 1, np.negative, "arithmetic", "neg", "Mul", 1, "-a, which turns the sign of a zero too"),
+    Prim("abs", 1, np.absolute, "arithmetic", "abs", "Abs", 1, "a without its sign; abs(-0) = +0"),
+    Prim("minimum", 2, np.minimum, "arithmetic", "minimum", "minimum", 1,
+         "the smaller one; NaN if either is NaN; of +0 and -0 either"),
+    Prim("maximum", 2, np.maximum, "arithmetic", "maximum", "maximum", 1,
+         "the larger one; NaN if either is NaN; of +0 and -0 either"),
+    Prim("floor", 1, np.floor, "rounding", "floor", "floor", 1, "the next integer downwards"),
+    Prim("ceil", 1, np.ceil, "rounding", "ceil", "ceiling", 1, "the next integer upwards"),
+    Prim("rint", 1, np.round, "rounding", "round", "round", 1, "the nearest integer; of two, the even one"),
+    Prim("floordiv", 2, np.floor_divide, "integer", "floor_divide", "floor_divide", 8,
+         "the quotient, rounded downwards; a // 0 = 0, and the smallest integer // -1 is itself"),
+    Prim("mod", 2, np.remainder, "integer", "mod", "mod", 8,
+         "a - b * (a // b), with the sign of b; a mod 0 = 0"),
+    Prim("div", 2, np.divide, "function", "div", "Pow", 4, "a / b, correctly rounded; 1/0 = inf, 0/0 = NaN"),
+    Prim("fma", 3, _fma, "function", "", "", 1,
+         "a * b + c, rounded once where the target can; only reductions and contractions use it"),
+    Prim("sqrt", 1, np.sqrt, "function", "sqrt", "Pow", 4, "correctly rounded; NaN below 0, sqrt(-0) = -0"),
+    Prim("exp", 1, np.exp, "function", "exp", "exp", 10, "e to the power a"),
+    Prim("expm1", 1, np.expm1, "function", "expm1", "expm1", 10, "exp(a) - 1, exact near 0"),
+    Prim("log", 1, np.log, "function", "log", "log", 10, "natural logarithm; log(0) = -inf, NaN below 0"),
+    Prim("log1p", 1, np.log1p, "function", "log1p", "log1p", 10, "log(1 + a), exact near 0"),
+    Prim("sin", 1, np.sin, "function", "sin", "sin", 10, "sine of radians; NaN at infinity"),
+    Prim("cos", 1, np.cos, "function", "cos", "cos", 10, "cosine of radians; NaN at infinity"),
+    Prim("tanh", 1, np.tanh, "function", "tanh", "tanh", 10, "hyperbolic tangent"),
+    Prim("erf", 1, _erf, "function", "erf", "erf", 10, "error function, 2/sqrt(pi) ∫₀ᵃ exp(-t²) dt"),
+    Prim("pow", 2, np.power, "function", "pow", "Pow", 20,
+         "a to the power b; a**0 = 1 for every a, NaN for a < 0 and a fractional b"),
+    Prim("lt", 2, np.less, "compare", "less", "StrictLessThan", 1, "a < b"),
+    Prim("le", 2, np.less_equal, "compare", "less_equal", "LessThan", 1, "a <= b"),
+    Prim("eq", 2, np.equal, "compare", "equal", "Equality", 1, "a == b; +0 equals -0, NaN equals nothing"),
+    Prim("ne", 2, np.not_equal, "compare", "not_equal", "Unequality", 1, "a != b; a != a tests for NaN"),
+    Prim("not", 1, np.logical_not, "logic", "logical_not", "Not", 1, "not a"),
+    Prim("and", 2, np.logical_and, "logic", "logical_and", "And", 1, "a and b, both evaluated"),
+    Prim("or", 2, np.logical_or, "logic", "logical_or", "Or", 1, "a or b, both evaluated"),
+    Prim("select", 3, np.where, "select", "where", "Piecewise", 1,
+         "b where a holds, else c; both are evaluated, and what is not chosen leaves no trace"),
+    *(Prim(f"cast:{d}", 1, _cast(d), "cast", "", "", 1, f"a as {d}") for d in DType),
+)  # fmt: skip
+
+PRIMS: Mapping[str, Prim] = MappingProxyType({prim.name: prim for prim in _TABLE})
+"""The alphabet, by name, in reading order."""
