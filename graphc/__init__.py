@@ -1,0 +1,136 @@
+"""graphc: a compiler that you can see through.
+
+A network is declared as a static graph, differentiated symbolically (`upstream × local = downstream` at every
+node), optimised, and compiled to native code; every step can be printed.
+
+>>> import graphc as gc
+>>> x, y, z = gc.inputs("x y z")
+>>> f = (x + y) * z
+>>> fn = gc.compile([x, y, z], [f, *gc.grad(f, [x, y, z])], backend="reference")
+>>> [float(v) for v in fn(-2.0, 5.0, -4.0)]
+[-12.0, -4.0, -4.0, 3.0]
+
+The functions of `graphc.lang` and one for each row of the op table (`gc.tanh`, `gc.maximum`, ...) are
+attributes of this module, under NumPy's other names too (`gc.arctan`, `gc.multiply`, ...).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from graphc.autodiff.check import gradcheck
+from graphc.autodiff.reverse import grad, vjp
+from graphc.errors import (
+    ArgumentError,
+    BackendError,
+    DTypeError,
+    GradientError,
+    GraphcError,
+    GraphcWarning,
+    GraphError,
+    ShapeError,
+    WeightsError,
+)
+from graphc.lang.functions import (
+    argmax,
+    argmin,
+    broadcast_to,
+    cast,
+    concatenate,
+    dot,
+    expand_dims,
+    log_softmax,
+    logsumexp,
+    matmul,
+    max,
+    mean,
+    min,
+    one_hot,
+    outer,
+    pad,
+    pick,
+    power,
+    reshape,
+    softmax,
+    squeeze,
+    stack,
+    sum,
+    take,
+    transpose,
+    zeros_like,
+)
+from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
+from graphc.lang.windows import avg_pool2d, conv2d, max_pool2d
+from graphc.runtime.compile import compile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "DTypeError",
+    "GradientError",
+    "GraphError",
+    "GraphcError",
+    "GraphcWarning",
+    "Parameter",
+    "ShapeError",
+    "Tensor",
+    "WeightsError",
+    "argmax",
+    "argmin",
+    "avg_pool2d",
+    "broadcast_to",
+    "cast",
+    "compile",
+    "concatenate",
+    "const",
+    "conv2d",
+    "dot",
+    "expand_dims",
+    "grad",
+    "gradcheck",
+    "input",
+    "inputs",
+    "log_softmax",
+    "logsumexp",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "mean",
+    "min",
+    "one_hot",
+    "outer",
+    "pad",
+    "param",
+    "pick",
+    "power",
+    "reshape",
+    "softmax",
+    "squeeze",
+    "stack",
+    "sum",
+    "take",
+    "transpose",
+    "vjp",
+    "zeros_like",
+]
+
+
+def __getattr__(name: str) -> Callable[..., Tensor]:
+    """Functions of the op table, made when they are first asked for."""
+    from graphc.lang.elementwise import function
+
+    try:
+        return function(name)
+    except KeyError:
+        raise AttributeError(f"module 'graphc' has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    from graphc.lang.elementwise import names
+
+    return sorted({*globals(), *names()})

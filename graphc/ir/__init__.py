@@ -1,0 +1,1 @@
+"""Level 1: types, nodes, graphs, provenance."""

@@ -1,0 +1,1 @@
+"""The operations: the op table and the structural operations."""

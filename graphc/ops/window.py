@@ -1,0 +1,234 @@
+"""Windows over the last axes: pooling, its gradients, and their gradients.
+
+| op | definition | vjp |
+|----------------------|----------------------------------------------------|---------------------------|
+| `window {kind='sum'}`| out[t] = Σ_k x[stride·t + k] | window sum of the spread upstream |
+| `window {kind='max'}`| out[t] = max_k x[stride·t + k] | `window_scatter` |
+| `window_scatter`     | adds u[t] at the first maximum of window t of x | `window_pick` of the upstream |
+| `window_pick`        | out[t] = v at the first maximum of window t of x | `window_scatter` |
+
+Windows lie inside; padding is a `pad` node before them (with −∞ for a maximum).
+
+>>> from graphc.ir.node import node
+>>> from graphc.ops.leaves import Input
+>>> x = node(Input("x", TensorType.of("f32", ("N", 20, 28, 28))))
+>>> str(node(Window("max", (2, 2), (2, 2)), x).type)
+'f32[N,20,14,14]'
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from graphc.errors import DTypeError, ShapeError
+from graphc.ir.dims import Index
+from graphc.ir.loops import Element, LoopBuilder
+from graphc.ir.node import Node, Op, node
+from graphc.ir.types import Array, DType, TensorType
+from graphc.ops.conv import window_count
+from graphc.ops.reduce import identity, keep_first
+from graphc.ops.views import Expand, Pad, Reshape
+
+
+@dataclass(frozen=True, slots=True)
+class _Windowed(Op):
+    """What the four have in common: windows of `size` at every `strides` over the last axes."""
+
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def lead(self, x: TensorType) -> int:
+        return x.rank - len(self.size)
+
+    def out_shape(self, x: TensorType) -> tuple[Index, ...]:
+        """The shape with one element for each window."""
+        if self.lead(x) < 0:
+            raise ShapeError(f"windows of rank {len(self.size)} do not fit {x}")
+        if not x.dtype.is_float:
+            raise DTypeError(f"cannot pool {x}", why="pooling takes a floating dtype")
+        spatial = []
+        for d, k, s in zip(x.shape[self.lead(x) :], self.size, self.strides, strict=True):
+            count = window_count(d, k, s)
+            if isinstance(count, int) and count < 1:
+                raise ShapeError(f"a window of {k} does not fit into {d}", fix="pad the input or take a smaller window")
+            spatial.append(count)
+        return (*x.shape[: self.lead(x)], *spatial)
+
+    def shifted(self, x: Array) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+        """For each place in the window, in row-major order: the place and the slice of x that all windows have there."""
+        lead = x.ndim - len(self.size)
+        counts = [(d - k) // s + 1 for d, k, s in zip(x.shape[lead:], self.size, self.strides, strict=True)]
+        for place in itertools.product(*(range(k) for k in self.size)):
+            yield place, (slice(None),) * lead + tuple(
+                slice(p, p + s * (t - 1) + 1, s) for p, s, t in zip(place, self.strides, counts, strict=True)
+            )
+
+    def first_maximum(self, x: Array) -> Array:
+        """For each window the row-major number of its first maximum (the first NaN where there is one)."""
+        best: Array | None = None
+        where: Array | None = None
+        for number, (_, window) in enumerate(self.shifted(x)):
+            value = x[window]
+            if best is None or where is None:
+                best, where = value.copy(), np.zeros(value.shape, dtype=np.int64)
+                continue
+            better = (best < value) | (np.isnan(value) & ~np.isnan(best))
+            best, where = np.where(better, value, best), np.where(better, number, where)
+        assert where is not None
+        return where
+
+    def search(self, x: Node, lead: tuple[Index, ...], at: tuple[Index, ...], b: LoopBuilder) -> tuple[Index, ...]:
+        """Loops that find the first maximum of the window at `at`; returns its index into x."""
+        corner = tuple(s * t for s, t in zip(self.strides, at, strict=True))
+        best = b.accumulator(b.value(x, (*lead, *corner)))
+        where = [b.accumulator(b.index_value(c, DType.I64)) for c in corner]
+        with ExitStack() as stack:
+            taps = [stack.enter_context(b.loop(k)) for k in self.size]
+            place = tuple(c + k for c, k in zip(corner, taps, strict=True))
+            tracked = [(cell, b.index_value(p, DType.I64)) for cell, p in zip(where, place, strict=True)]
+            keep_first(b, "max", best, b.value(x, (*lead, *place)), tracked)
+        return (*lead, *(b.as_index(b.read(cell)) for cell in where))
+
+
+@dataclass(frozen=True, slots=True)
+class Window(_Windowed):
+    """The sum or maximum of each window."""
+
+    name: ClassVar[str] = "window"
+    kind: Literal["sum", "max"] = "max"
+
+    def __init__(self, kind: Literal["sum", "max"], size: tuple[int, ...], strides: tuple[int, ...]) -> None:
+        for field, value in (("kind", kind), ("size", size), ("strides", strides)):
+            object.__setattr__(self, field, value)
+
+    @property
+    def label(self) -> str:
+        return f"window_{self.kind}"
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        return x.with_shape(self.out_shape(x))
+
+    def vjp(self, node_: Node, operand: int, upstream: Node) -> Node:
+        x = node_.src[0]
+        if self.kind == "max":
+            return node(WindowScatter(self.size, self.strides), x, upstream)
+        lead = self.lead(x.type)
+        shape, out = x.type.shape, node_.type.shape
+        sizes = shape[lead:]
+        exact = all(d == k * t for d, k, t in zip(sizes, self.size, out[lead:], strict=True))
+        if self.size == self.strides and exact:  # windows tile x: each element is in one window
+            split = tuple(v for t in out[lead:] for v in (t, 1))
+            wide = tuple(v for t, k in zip(out[lead:], self.size, strict=True) for v in (t, k))
+            spread = node(Expand((*shape[:lead], *wide)), node(Reshape((*shape[:lead], *split)), upstream))
+            return node(Reshape(shape), spread)
+        none = (0,) * lead
+        lo = tuple(k - 1 for k in self.size)
+        hi = tuple(d - 1 - s * (t - 1) for d, s, t in zip(sizes, self.strides, out[lead:], strict=True))
+        spread = node(Pad(none + lo, none + hi, none + tuple(s - 1 for s in self.strides), 0.0), upstream)
+        return node(Window("sum", self.size, (1,) * len(self.size)), spread)
+
+    def latex(self, *operands: str) -> str:
+        sign = r"\sum" if self.kind == "sum" else r"\max"
+        return rf"{sign}_{{{'×'.join(map(str, self.size))}}} {operands[0]}".replace("×", r"\times ")
+
+    def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
+        (x,) = operands
+        windows = [x[w] for _, w in self.shifted(x)]
+        out = windows[0].copy()
+        for w in windows[1:]:
+            out = out + w if self.kind == "sum" else np.maximum(out, w)
+        return out
+
+    def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
+        x = node.src[0]
+        lead = self.lead(x.type)
+        cell = b.accumulator(b.constant(identity(self.kind, node.type.dtype), node.type.dtype))
+        with ExitStack() as stack:
+            taps = [stack.enter_context(b.loop(k)) for k in self.size]
+            place = tuple(s * t + k for s, t, k in zip(self.strides, index[lead:], taps, strict=True))
+            b.accumulate(cell, "add" if self.kind == "sum" else "max", b.value(x, (*index[:lead], *place)))
+        return b.read(cell)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScatter(_Windowed):
+    """The gradient of max pooling: each window's upstream goes to its first maximum."""
+
+    name: ClassVar[str] = "window_scatter"
+    scatters: ClassVar[bool] = True
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        x, u = operands
+        if self.out_shape(x) != u.shape or x.dtype != u.dtype:
+            raise ShapeError(f"{u} is no upstream for the windows of {x}")
+        return x
+
+    def vjp(self, node_: Node, operand: int, upstream: Node) -> Node | None:
+        if operand == 0:
+            return None
+        return node(WindowPick(self.size, self.strides), node_.src[0], upstream)
+
+    def latex(self, *operands: str) -> str:
+        return rf"\operatorname{{unpool}}_{{{operands[0]}}}({operands[1]})"
+
+    def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
+        x, u = operands
+        out = np.zeros_like(x)
+        where = self.first_maximum(x)
+        for number, (_, window) in enumerate(self.shifted(x)):
+            out[window] += np.where(where == number, u, u.dtype.type(0))
+        return out
+
+    def nest(self, node: Node, b: LoopBuilder) -> None:
+        x, u = node.src
+        lead = self.lead(x.type)
+        zero = b.constant(0.0, node.type.dtype)
+        b.nest(node.type.shape, lambda index: b.store(index, zero))
+
+        def scatter(index: tuple[Index, ...]) -> None:
+            place = self.search(x, index[:lead], index[lead:], b)
+            b.accumulate_at(place, "add", b.value(u, index))
+
+        b.nest(u.type.shape, scatter)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPick(_Windowed):
+    """The value of v at the first maximum of each window of x."""
+
+    name: ClassVar[str] = "window_pick"
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        x, v = operands
+        if x != v:
+            raise ShapeError(f"{v} does not lie over {x}")
+        return v.with_shape(self.out_shape(x))
+
+    def vjp(self, node_: Node, operand: int, upstream: Node) -> Node | None:
+        if operand == 0:
+            return None
+        return node(WindowScatter(self.size, self.strides), node_.src[0], upstream)
+
+    def latex(self, *operands: str) -> str:
+        return rf"\operatorname{{pick}}_{{{operands[0]}}}({operands[1]})"
+
+    def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
+        x, v = operands
+        where = self.first_maximum(x)
+        out = np.zeros(where.shape, dtype=v.dtype)
+        for number, (_, window) in enumerate(self.shifted(x)):
+            out = np.where(where == number, v[window], out)
+        return out
+
+    def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
+        x, v = node.src
+        lead = self.lead(x.type)
+        place = self.search(x, index[:lead], index[lead:], b)
+        return b.value(v, place)

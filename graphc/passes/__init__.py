@@ -1,0 +1,1 @@
+"""Levels 3 and 4: rewriting and fusion."""
