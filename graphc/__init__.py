@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphc.autodiff.check import gradcheck
 from graphc.autodiff.reverse import grad, vjp
 from graphc.errors import (
     ArgumentError,
@@ -92,7 +91,6 @@ __all__ = [
     "dot",
     "expand_dims",
     "grad",
-    "gradcheck",
     "input",
     "inputs",
     "log_softmax",

@@ -154,15 +154,15 @@ class Row:
     def _locals(self) -> tuple[Expr, ...]:
         if not self.differentiable:
             raise InternalError(f"{self.name} gives integers or truth values, which have no gradient")
-        from sympy import Integer
-
-        numeric = [not (self.dtype == "select" and k == 0) for k in range(self.arity)]
-        return tuple(
-            self._parse(self.grad[name])
-            if name in self.grad
-            else self.expr.diff(symbol) if number else Integer(0)
-            for name, symbol, number in zip(self.operands, self.symbols[: self.arity], numeric, strict=True)
-        )
+        found = []
+        for k, name in enumerate(self.operands):
+            if name in self.grad:
+                found.append(self._parse(self.grad[name]))
+            elif self.dtype == "select" and k == 0:
+                found.append(self._parse("0"))
+            else:
+                found.append(self.expr.diff(self.symbols[k]))
+        return tuple(found)
 
     @functools.cached_property
     def _bodies(self) -> tuple[tuple[Body, Body], ...]:

@@ -17,7 +17,8 @@ end, is the whole cost of a primitive.  An elementwise op (`graphc.ops.table`) i
 |            |                        |                  | fit, and NaN, become any value                  |
 
 Floats follow IEEE 754: NaN, infinities and signed zeros pass through each primitive as they do in NumPy, and
-every comparison with NaN is false, except `ne`.  There is no `gt` and no `ge`: swap the operands of `lt`, `le`.
+every comparison with NaN is false, except `ne`.  There is no `gt` and no `ge`: swap the operands of `lt` and
+`le`.
 
 >>> PRIMS["rint"].numpy(np.float32(2.5))
 np.float32(2.0)

@@ -1,0 +1,178 @@
+"""Level 5, dependence: which iterations of a loop may run in another order, or at once.
+
+Two accesses of one buffer *meet* where they may touch the same element.  A loop *separates* the accesses of a
+buffer if no two of its iterations meet; `add=`, `fma=`, `max=`, `min=` and `mul=` may meet, since their
+order is free by the meaning of `Accumulate`.
+
+>>> from graphc.kernel.ir import DType, Literal
+>>> y, i = Buffer("y", DType.F32, (64,)), Dim.of("i")
+>>> one = Literal(1.0, DType.F32)
+>>> carried(For("i", 0, 32, (Store(y, (2 * i,), one), Store(y, (2 * i + 1,), one))))
+>>> carried(For("i", 0, 32, (Store(y, (2 * i,), one), Store(y, (2 * i + 2,), one))))
+'two iterations may meet at y[2*i+2]'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from graphc.ir.dims import Dim, Index, coefficient, names
+from graphc.ir.types import shape_text
+from graphc.kernel.ir import Accumulate, Alloc, Buffer, For, Let, LetIndex, Load, Stmt, Store, Temp, walk
+from graphc.kernel.ranges import Bounds, least, most, nonnegative
+
+_ADDITIVE = ("add", "fma")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One place where a buffer is read or written, and the ranges of the loops around it (within a body)."""
+
+    stmt: Load | Store | Accumulate
+    bounds: Bounds
+
+    @property
+    def buffer(self) -> Buffer:
+        return self.stmt.buffer
+
+    @property
+    def index(self) -> tuple[Index, ...]:
+        return self.stmt.index
+
+    @property
+    def kind(self) -> str:
+        """`load`, `store`, or the family of an accumulation."""
+        match self.stmt:
+            case Load():
+                return "load"
+            case Store():
+                return "store"
+            case Accumulate(op=op):
+                return "add" if op in _ADDITIVE else op
+
+    def __str__(self) -> str:
+        return f"{self.buffer.name}{shape_text(self.index)}"
+
+
+def accesses(body: Iterable[Stmt], bounds: Bounds | None = None) -> Iterator[Access]:
+    """All accesses of a body, in order, with the loops around each."""
+    outer = dict(bounds or {})
+    stack: list[tuple[Stmt, dict[str, tuple[Index, Index]]]] = [(s, outer) for s in body]
+    stack.reverse()
+    while stack:
+        s, around = stack.pop()
+        if isinstance(s, Load | Store | Accumulate):
+            yield Access(s, around)
+        elif isinstance(s, For):
+            inner = {**around, s.var: (s.lo, s.hi)}
+            stack.extend((t, inner) for t in reversed(s.body))
+
+
+def assigned(body: Iterable[Stmt]) -> frozenset[str]:
+    """The temporaries that a body assigns."""
+    return frozenset(s.temp.name for s in walk(tuple(body)) if isinstance(s, Load | Let | LetIndex))
+
+
+def varying(body: Iterable[Stmt], var: str) -> frozenset[str]:
+    """The temporaries of a body that may differ between values of a variable (in order of assignment)."""
+    found: set[str] = set()
+    for s in walk(tuple(body)):
+        match s:
+            case Load(temp=t, index=index):
+                used = {n for e in index for n in names(e)}
+            case LetIndex(temp=t, index=i):
+                used = set(names(i))
+            case Let(temp=t, args=args):
+                used = {a.name for a in args if isinstance(a, Temp)}
+            case _:
+                continue
+        if var in used or used & found:
+            found.add(t.name)
+    return frozenset(found)
+
+
+def local(body: Iterable[Stmt]) -> frozenset[str]:
+    """The buffers that live inside a body."""
+    return frozenset(s.buffer.name for s in walk(tuple(body)) if isinstance(s, Alloc))
+
+
+def reduction(group: list[Access]) -> bool:
+    """Whether a buffer is only accumulated into, in one way: then the order of all accesses is free."""
+    kinds = {a.kind for a in group}
+    return len(kinds) == 1 and not kinds & {"load", "store"}
+
+
+def separates(var: str, group: list[Access], inside: frozenset[str]) -> bool:
+    """Whether accesses at different values of `var` never meet, by one axis of the index.
+
+    On that axis every index is c·var + rest, and the rests spread over less than c.  `inside` are temporaries
+    of the loop's body, about which nothing is known.
+    """
+    for axis in range(len(group[0].index)):
+        slopes = {coefficient(a.index[axis], var) for a in group}
+        slope = slopes.pop()
+        if slopes or slope is None or slope == 0:
+            continue
+        if not nonnegative(slope):
+            slope = -1 * slope
+            if not nonnegative(slope):
+                continue
+        rests: list[tuple[Index, Index]] = []
+        for a in group:
+            rest = a.index[axis] - coefficient_of(a.index[axis], var) * Dim.of(var)
+            low, high = least(rest, a.bounds), most(rest, a.bounds)
+            if low is None or high is None or inside.intersection(names(rest)):
+                break
+            rests.append((low, high))
+        else:
+            if all(nonnegative(slope - 1 - (h - l)) for _, h in rests for l, _ in rests):
+                return True
+    return False
+
+
+def coefficient_of(index: Index, var: str) -> Index:
+    """The coefficient, where it is known to exist."""
+    c = coefficient(index, var)
+    return 0 if c is None else c
+
+
+def groups(body: Iterable[Stmt], bounds: Bounds | None = None) -> dict[str, list[Access]]:
+    """The accesses of each buffer that a body writes and that outlives it."""
+    body = tuple(body)
+    own = local(body)
+    result: dict[str, list[Access]] = {}
+    for a in accesses(body, bounds):
+        if a.buffer.name not in own:
+            result.setdefault(a.buffer.name, []).append(a)
+    return {name: g for name, g in result.items() if any(a.kind != "load" for a in g)}
+
+
+def carried(loop: For, *, sums: bool = False) -> str | None:
+    """Why the iterations of a loop are not independent, else None; with `sums`, accumulations are no reason."""
+    inside = assigned(loop.body)
+    for group in groups(loop.body).values():
+        if sums and reduction(group):
+            continue
+        if not separates(loop.var, group, inside):
+            culprit = max(group, key=lambda a: a.kind != "load")
+            last = [a for a in group if a.kind == culprit.kind][-1]
+            return f"two iterations may meet at {last}"
+    return None
+
+
+def interchange(outer: For, inner: For) -> str | None:
+    """Why two perfectly nested loops cannot change places, else None.
+
+    A dependence that is carried by both loops, in opposite directions, would be turned round; there is none if
+    either loop separates all accesses of a buffer for every value of the other.
+    """
+    inside = assigned(inner.body)
+    ranges = {outer.var: (outer.lo, outer.hi), inner.var: (inner.lo, inner.hi)}
+    for group in groups(inner.body).values():
+        if reduction(group):
+            continue
+        wide = {v: [Access(a.stmt, {v: ranges[v], **a.bounds}) for a in group] for v in ranges}
+        if not (separates(inner.var, wide[outer.var], inside) or separates(outer.var, wide[inner.var], inside)):
+            return f"two iterations may meet at {group[-1]}"
+    return None

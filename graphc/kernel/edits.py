@@ -1,0 +1,291 @@
+"""Level 5, edits: what all schedule steps share.
+
+A step names a loop by its variable, so these are unique in a kernel (`rename_apart` makes them so).  It
+replaces statements, and says of each new statement which old ones it comes from; everything else stays the
+same object.  From that follows the forward map: where each line of the old text went.
+
+>>> from graphc.kernel.ir import DType, Kind, Literal, Parameter
+>>> x, i = Buffer("x", DType.F32, (4,)), Dim.of("i")
+>>> k = Kernel("k", (Parameter(x, "out"),), (For("i", 0, 4, (Store(x, (i,), Literal(1.0, DType.F32)),)),))
+>>> edit = Edit(k, "unroll")
+>>> loop = edit.loop("i")
+>>> new, forward = edit.done(loop, (edit.derive(replace(loop, kind=Kind.UNROLL), loop),))
+>>> print(new)
+kernel k(x: f32[4] out)
+  for i in 0..4 unroll
+    store x[i], 1.0
+>>> forward.lines
+((0,), (1,), (2,))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from graphc.errors import GraphcError, InternalError
+from graphc.ir.dims import Dim, Index, names, substitute
+from graphc.kernel.ir import (
+    Accumulate,
+    Alloc,
+    Atom,
+    Buffer,
+    For,
+    Kernel,
+    Let,
+    LetIndex,
+    Load,
+    Stmt,
+    Store,
+    Temp,
+    kernel_lines,
+    walk,
+)
+
+S = TypeVar("S", Alloc, Load, LetIndex, Let, Store, Accumulate, For)
+
+
+class ScheduleError(GraphcError):
+    """A schedule step that is not legal.  Wrong: `vectorize(kernel, "i", 16)` where i has 20 iterations."""
+
+    def __init__(self, step: str, loop: str, why: str) -> None:
+        super().__init__(f"cannot {step} {loop}", why=why)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Where each line of the old text is in the new text: `lines[old]`, in order; line 0 is the header."""
+
+    lines: tuple[tuple[int, ...], ...]
+
+    def then(self, later: Forward) -> Forward:
+        """The map of two steps, one after the other."""
+        return Forward(tuple(tuple(sorted({n for m in ms for n in later.lines[m]})) for ms in self.lines))
+
+    @staticmethod
+    def identity(kernel: Kernel) -> Forward:
+        return Forward(tuple((n,) for n, _ in enumerate(kernel_lines(kernel))))
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """What a copy changes: variables of indices, temporaries, buffers (each by name)."""
+
+    index: Mapping[str, Index]
+    temps: Mapping[str, Temp]
+    buffers: Mapping[str, Buffer]
+
+    def atom(self, atom: Atom) -> Atom:
+        return self.temps.get(atom.name, atom) if isinstance(atom, Temp) else atom
+
+    def indices(self, index: Sequence[Index]) -> tuple[Index, ...]:
+        return tuple(substitute(e, self.index) for e in index)
+
+    def apply(self, s: Stmt) -> Stmt:
+        """A statement without its body, renamed: the same object if nothing changes."""
+        new: Stmt
+        match s:
+            case Alloc(buffer=b):
+                new = replace(s, buffer=self.buffers.get(b.name, b))
+            case Load(temp=t, buffer=b, index=e):
+                b = self.buffers.get(b.name, b)
+                new = replace(s, temp=self.temps.get(t.name, t), buffer=b, index=self.indices(e))
+            case LetIndex(temp=t, index=i):
+                new = replace(s, temp=self.temps.get(t.name, t), index=substitute(i, self.index))
+            case Let(temp=t, args=a):
+                new = replace(s, temp=self.temps.get(t.name, t), args=tuple(map(self.atom, a)))
+            case Store(buffer=b, index=e, value=v):
+                b = self.buffers.get(b.name, b)
+                new = replace(s, buffer=b, index=self.indices(e), value=self.atom(v))
+            case Accumulate(buffer=b, index=e, args=a):
+                b = self.buffers.get(b.name, b)
+                new = replace(s, buffer=b, index=self.indices(e), args=tuple(map(self.atom, a)))
+            case For(lo=lo, hi=hi):
+                new = replace(s, lo=substitute(lo, self.index), hi=substitute(hi, self.index))
+        return s if new == s else new
+
+
+class Edit:
+    """One step in the making."""
+
+    def __init__(self, kernel: Kernel, step: str) -> None:
+        self.kernel, self.step = kernel, step
+        self._origin: dict[int, list[Stmt]] = {}
+        self._alive: list[Stmt] = []  # so that the ids above stay unique
+        self._names = {n for p in kernel.parameters for n in (p.buffer.name, *shape_names(p.buffer))}
+        for s in walk(kernel.body):
+            self._names.update(declared(s))
+
+    def error(self, loop: str, why: str) -> ScheduleError:
+        return ScheduleError(self.step, loop, why)
+
+    def path(self, var: str) -> tuple[For, ...]:
+        """The loop of a variable, after the loops around it."""
+        found: list[tuple[For, ...]] = []
+        stack: list[tuple[For, ...]] = [(s,) for s in self.kernel.body if isinstance(s, For)]
+        while stack:
+            path = stack.pop()
+            if path[-1].var == var:
+                found.append(path)
+            stack.extend((*path, s) for s in path[-1].body if isinstance(s, For))
+        if len(found) != 1:
+            raise self.error(var, "there is no such loop" if not found else f"{len(found)} loops have this name")
+        return found[0]
+
+    def loop(self, var: str) -> For:
+        return self.path(var)[-1]
+
+    def fresh(self, base: str) -> str:
+        """A name that the kernel does not have yet."""
+        name, k = base, 1
+        while name in self._names:
+            k += 1
+            name = f"{base}{k}" if not base[-1].isdigit() else f"{base}_{k}"
+        self._names.add(name)
+        return name
+
+    def derive(self, new: S, *old: Stmt) -> S:
+        """Note where a new statement comes from."""
+        if not any(new is o for o in old):
+            self._origin.setdefault(id(new), []).extend(old)
+            self._alive.append(new)
+        return new
+
+    def rewrite(self, body: Sequence[Stmt], each: Callable[[Stmt], Stmt]) -> tuple[Stmt, ...]:
+        """Apply a function to every statement (not to the body of a loop: that is done here)."""
+        result: list[Stmt] = []
+        for s in body:
+            new = each(s)
+            if isinstance(s, For) and isinstance(new, For):
+                inner = self.rewrite(s.body, each)
+                if inner is not s.body:
+                    new = replace(new, body=inner)
+            result.append(self.derive(new, s))
+        unchanged = all(a is b for a, b in zip(result, body, strict=True))
+        return body if unchanged and isinstance(body, tuple) else tuple(result)
+
+    def substitute(self, body: Sequence[Stmt], index: Mapping[str, Index]) -> tuple[Stmt, ...]:
+        """The same statements with variables of their indices replaced."""
+        return self.rewrite(body, Renaming(index, {}, {}).apply)
+
+    def duplicate(self, body: Sequence[Stmt], index: Mapping[str, Index]) -> tuple[Stmt, ...]:
+        """A second copy: its temporaries, local buffers and loop variables get names of their own."""
+        temps: dict[str, Temp] = {}
+        buffers: dict[str, Buffer] = {}
+        env = dict(index)
+        loops: dict[str, str] = {}
+        for s in walk(tuple(body)):
+            match s:
+                case Load(temp=t) | Let(temp=t) | LetIndex(temp=t):
+                    temps[t.name] = Temp(self.fresh(t.name), t.dtype)
+                    env[t.name] = Dim.of(temps[t.name].name)
+                case Alloc(buffer=b):
+                    buffers[b.name] = replace(b, name=self.fresh(b.name))
+                case For(var=v):
+                    loops[v] = self.fresh(v)
+                    env[v] = Dim.of(loops[v])
+        renaming = Renaming(env, temps, buffers)
+
+        def each(s: Stmt) -> Stmt:
+            new = renaming.apply(s)
+            return replace(new, var=loops[new.var]) if isinstance(new, For) else new
+
+        return self.rewrite(body, each)
+
+    def done(
+        self,
+        old: For,
+        new: tuple[Stmt, ...],
+        first: tuple[Stmt, ...] = (),
+    ) -> tuple[Kernel, Forward]:
+        """The new kernel, with a loop replaced by statements and `first` put before everything."""
+
+        def rebuild(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+            result: list[Stmt] = []
+            for s in body:
+                if s is old:
+                    result.extend(new)
+                elif isinstance(s, For):
+                    inner = rebuild(s.body)
+                    same = len(inner) == len(s.body) and all(a is b for a, b in zip(inner, s.body, strict=True))
+                    result.append(s if same else self.derive(replace(s, body=inner), s))
+                else:
+                    result.append(s)
+            return tuple(result)
+
+        return self.finish(replace(self.kernel, body=first + rebuild(self.kernel.body)))
+
+    def finish(self, new: Kernel) -> tuple[Kernel, Forward]:
+        """The forward map to a kernel whose statements are old ones or derived ones."""
+        old_lines: dict[int, list[int]] = {}
+        for n, (_, s) in enumerate(kernel_lines(self.kernel)):
+            if s is not None:
+                old_lines.setdefault(id(s), []).append(n)
+        forward: list[list[int]] = [[] for _ in kernel_lines(self.kernel)]
+        forward[0].append(0)
+        for n, (text, s) in enumerate(kernel_lines(new)):
+            if s is None:
+                continue
+            todo, seen, hits = [s], {id(s)}, 0
+            while todo:
+                current = todo.pop()
+                for line in old_lines.get(id(current), ()):
+                    forward[line].append(n)
+                    hits += 1
+                for o in self._origin.get(id(current), ()):
+                    if id(o) not in seen:
+                        seen.add(id(o))
+                        todo.append(o)
+            if not hits:
+                raise InternalError(f"{self.step} does not say where `{text.strip()}` comes from")
+        return new, Forward(tuple(tuple(sorted(set(f))) for f in forward))
+
+
+def shape_names(b: Buffer) -> tuple[str, ...]:
+    return tuple(n for d in b.shape for n in names(d))
+
+
+def declared(s: Stmt) -> tuple[str, ...]:
+    """The names that a statement introduces."""
+    match s:
+        case Load(temp=t) | Let(temp=t) | LetIndex(temp=t):
+            return (t.name,)
+        case Alloc(buffer=b):
+            return (b.name,)
+        case For(var=v):
+            return (v,)
+    return ()
+
+
+def rename_apart(kernel: Kernel) -> tuple[Kernel, Forward]:
+    """Give every loop its own variable, and every temporary and local buffer its own name.
+
+    Before: `for i … ; for i …`      after: `for i … ; for i2 …`
+    """
+    edit = Edit(kernel, "rename apart")
+    taken = {n for p in kernel.parameters for n in (p.buffer.name, *shape_names(p.buffer))}
+
+    def names_of(body: Iterable[Stmt]) -> list[str]:
+        return [n for s in walk(tuple(body)) for n in declared(s)]
+
+    def copy(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        result: list[Stmt] = []
+        for s in body:
+            if isinstance(s, For):
+                own = names_of((s,))
+                if taken.intersection(own):
+                    (s,) = edit.duplicate((s,), {})
+                    taken.update(names_of((s,)))
+                elif len(set(own)) == len(own):
+                    taken.update(own)
+                else:
+                    taken.add(s.var)
+                    inner = copy(s.body)
+                    s = s if inner is s.body else edit.derive(replace(s, body=inner), s)
+            else:
+                taken.update(declared(s))
+            result.append(s)
+        return body if all(a is b for a, b in zip(result, body, strict=True)) else tuple(result)
+
+    return edit.finish(replace(kernel, body=copy(kernel.body)))
