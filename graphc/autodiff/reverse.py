@@ -9,7 +9,7 @@ several times its shares are added, by visible `add` nodes.
 >>> q = x + y
 >>> gradients = differentiate((q * z).node, (x.node, y.node, z.node))
 >>> [n.op.label for n in gradients.wrt]
-['input', 'input', 'add']
+['mul', 'mul', 'mul']
 >>> len(gradients.edges)
 4
 """

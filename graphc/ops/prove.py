@@ -1,24 +1,23 @@
 """Proofs: is a formula that a human typed the one that follows from the mathematics?
 
-A stable form or a derivative in the op table, and each side of a rewrite rule, is a claim a == b.  It is met with
-three things, in this order:
+A stable form or a derivative in the op table, and each rewrite rule, is a claim a == b.  It goes through three
+steps, until there is a verdict:
 
-| step    | what is done                                                                      | verdict         |
-|---------|-----------------------------------------------------------------------------------|-----------------|
-| sample  | both sides at 50 digits: edge points and points drawn with a fixed seed           | refuted, or on  |
-| regions | the real line is cut where a condition or an |x| switches; what is left is smooth |                 |
-| algebra | SymPy brings the difference to 0 in each region, with a bound on its effort       | proved, or else |
-|         |                                                                                   | sampled         |
+| step    | what is done                                                                  | verdict     |
+|---------|-------------------------------------------------------------------------------|-------------|
+| sample  | both sides at 50 digits, at edge points and at points drawn with a fixed seed | refuted     |
+| regions | space is cut where a condition or a modulus switches; each region is smooth   |             |
+| algebra | SymPy brings the difference to 0 in each region, with bounded effort          | proved      |
+|         | neither refuted nor proved                                                    | sampled     |
 
-So a wrong formula costs milliseconds and yields a counter-example; "sampled" says that no proof was found, and
-that no point refuted it either.
+A wrong formula costs milliseconds and yields a counter-example.
 
 >>> import sympy
 >>> x = sympy.Symbol("x", real=True)
 >>> print(prove_equal(1 - sympy.tanh(x)**2, sympy.tanh(x).diff(x), [x]))
 proved
 >>> print(prove_equal((1 - sympy.tanh(x))**2, sympy.tanh(x).diff(x), [x]))
-refuted: at x = 1: 0.056826 is not 0.419974
+refuted: at x = 1: 0.0568373 is not 0.419974
 >>> from graphc.ops.table import ROWS
 >>> for claim, proof in prove_row(ROWS["softplus"]).items():
 ...     print(claim, "·", proof)
@@ -30,9 +29,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import mpmath
 import sympy
@@ -44,16 +43,18 @@ from graphc.ops.row import definition
 if TYPE_CHECKING:
     from graphc.ops.row import Row
 
+Number: TypeAlias = Any
+"""An mpmath number, an int or a bool: mpmath has no types to check against."""
+
 _DIGITS = 50
 _AGREE = mpmath.mpf(10) ** -40
 _POINTS = 64
+_FEWEST_POINTS = 8
 _MOST_REGIONS = 64
 _MOST_OPERATIONS = 120
 
 # Zeros, ones, halves (ties of rounding), and sizes at which exp(x) is nothing or everything.
-_EDGES = tuple(
-    sympy.Rational(s) for s in "0 1 -1 1/2 -1/2 3/2 -3/2 5/2 2 -2 3 1e-30 -1e-30 30 -30 100 -100 1000".split()
-)
+_EDGES = "0 1 -1 1/2 -1/2 3/2 -3/2 5/2 2 -2 3 1e-30 -1e-30 30 -30 100 -100 1000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +72,21 @@ class Proof:
 
 
 def prove_equal(a: Expr, b: Expr, symbols: Sequence[Expr], domain: Expr = sympy.true) -> Proof:
-    """Prove, sample or refute a == b for all real symbols that satisfy `domain` (a SymPy condition).
+    """Prove, sample or refute a == b, for all values of the symbols that satisfy `domain`, a SymPy condition.
 
-    Calls of rows, such as sigmoid(x), stand for their mathematics.  Raises InternalError where fewer than 8 points
-    of the domain could be sampled, because nothing would be known.
+    Both sides are numbers or both are truth values; calls of rows, such as sigmoid(x), stand for their
+    mathematics.  Points at which either side is infinite, complex or undefined do not count.  Raises
+    InternalError where hardly any point could be sampled, because nothing would be known.
     """
-    a, b = unfold(a, definition), unfold(b, definition)
+    a, b = (_indicator(unfold(side, definition)) for side in (a, b))
     if a == b:
         return Proof("proved")
-    checked = 0
-    difference = _numeric(symbols, [a, b])
-    inside = _numeric(symbols, [domain])
-    for point in itertools.islice(_points(len(symbols)), 4 * _POINTS):
-        with mpmath.workdps(_DIGITS):
-            if inside(point) != [True]:
-                continue
-            values = difference(point)
-            if values is None:
-                continue
-            left, right = values
-            if not _agree(left, right):
-                place = ", ".join(f"{s} = {v}" for s, v in zip(symbols, point, strict=True))
-                return Proof("refuted", f"at {place}: {_short(left)} is not {_short(right)}")
-        checked += 1
-        if checked == _POINTS:
-            break
-    if checked < 8:
-        raise InternalError(f"only {checked} points of the domain {domain} could be sampled for {a} == {b}")
-    if all(_is_zero(p - q) for p, q in _regions(a, b, domain)):
+    checked, counterexample = _sample(a, b, symbols, domain)
+    if counterexample:
+        return Proof("refuted", counterexample)
+    if checked < _FEWEST_POINTS:
+        raise InternalError(f"only {checked} points could be sampled for {a} == {b} where {domain}")
+    if all(_is_zero(left - right) for left, right in _regions(a, b, domain)):
         return Proof("proved")
     return Proof("sampled", f"{checked} points at {_DIGITS} digits")
 
@@ -106,62 +94,140 @@ def prove_equal(a: Expr, b: Expr, symbols: Sequence[Expr], domain: Expr = sympy.
 def prove_row(row: Row) -> dict[str, Proof]:
     """The verdict on each claim of a row: `compute`, and `∂/∂x` for each gradient that it states.
 
-    Gradients are compared with the derivative of the mathematics, away from the kink.  What a row leaves to SymPy
-    is no claim, and is not listed.
+    Gradients are compared with the derivative of the mathematics, away from the kink.  What a row leaves to
+    SymPy is no claim, and is not listed; the gradient of a detached row is a convention, and is "stated".
     """
-    operands = row.symbols[: row.arity]
-    domain = _condition(row, row.domain)
+    operands, out = row.symbols[: row.arity], row.symbols[row.arity]
+    names = {str(s): s for s in operands}
+    domain, kink = parse(row.domain, names), parse(row.kink, names)
     claims = {}
     if row.compute is not None:
         claims["compute"] = prove_equal(row.compute_expr, row.expr, operands, domain)
-    smooth = sympy.And(domain, sympy.Not(_condition(row, row.kink)))
     for k, name in enumerate(row.operands):
         if name in row.grad and row.detached:
             claims[f"∂/∂{name}"] = Proof("stated", row.convention)
         elif name in row.grad:
-            local = row.local(k).subs(row.symbols[-2], row.expr)
-            claims[f"∂/∂{name}"] = prove_equal(local, row.expr.diff(operands[k]), operands, smooth)
+            local = row.local(k).subs(out, row.expr)
+            smooth = sympy.And(domain, sympy.Not(kink))
+            claims[f"∂/∂{name}"] = prove_equal(local, _derivative(row.expr, operands[k]), operands, smooth)
     return claims
 
 
-def _condition(row: Row, text: str) -> Expr:
-    return parse(text, {str(s): s for s in row.symbols})
+def _derivative(expr: Expr, symbol: Expr) -> Expr:
+    """The derivative away from jumps: there, each floor is a constant, which SymPy does not know."""
+    steps = {step: sympy.Dummy() for step in expr.atoms(sympy.floor, sympy.ceiling)}
+    return expr.xreplace(steps).diff(symbol).xreplace({dummy: step for step, dummy in steps.items()})
 
 
-# ---- sampling ------------------------------------------------------------------------------------------------
+def _indicator(side: Expr) -> Expr:
+    """A truth value as 1 or 0, so that there is a difference to speak of."""
+    is_truth = isinstance(side, sympy.logic.boolalg.Boolean) and not side.is_Symbol
+    return sympy.Piecewise((1, side), (0, True)) if is_truth or _is_truth_symbol(side) else side
 
 
-def _points(dimensions: int) -> Iterator[tuple[Expr, ...]]:
-    """Edge points first (for several symbols: pairs at random, so that ties occur), then points of all sizes."""
+def _is_truth_symbol(s: Expr) -> bool:
+    return bool(s.is_Symbol and s.is_real is None)
+
+
+# ---- sampling ----------------------------------------------------------------------------------------------
+
+
+def _sample(a: Expr, b: Expr, symbols: Sequence[Expr], domain: Expr) -> tuple[int, str]:
+    """How many points agree, and the first that does not, in words."""
+    evaluate = [_function(symbols, e) for e in (domain, a, b)]
+    checked = 0
+    with mpmath.workdps(_DIGITS):
+        for point in itertools.islice(_points(symbols), 4 * _POINTS):
+            inside, left, right = (f(point) for f in evaluate)
+            if not inside or left is None or right is None:
+                continue
+            if abs(left - right) > _AGREE * max(1, abs(left), abs(right)):
+                place = ", ".join(f"{s} = {v}" for s, v in zip(symbols, point, strict=True))
+                return checked, f"at {place}: {mpmath.nstr(left, 6)} is not {mpmath.nstr(right, 6)}"
+            checked += 1
+    return checked, ""
+
+
+def _points(symbols: Sequence[Expr]) -> Iterator[tuple[Expr, ...]]:
+    """Edge points first, several symbols at random, so that ties occur; then points of all sizes."""
     draw = random.Random(0)
-    if dimensions == 1:
-        yield from ((edge,) for edge in _EDGES)
+    edges = [sympy.Rational(e) for e in _EDGES.split()]
+    if len(symbols) == 1:
+        yield from ((edge,) for edge in edges)
     else:
-        yield from (tuple(draw.choice(_EDGES) for _ in range(dimensions)) for _ in range(2 * len(_EDGES)))
+        yield from (tuple(draw.choice(edges) for _ in symbols) for _ in range(_POINTS))
     while True:
-        scale = draw.choice((1, 1, 10, 100))
-        yield tuple(sympy.Rational(draw.randint(-(10**9), 10**9) * scale, 10**9) for _ in range(dimensions))
+        scale = draw.choice((1, 10, 100))
+        yield tuple(sympy.Rational(draw.randint(-(10**9), 10**9), 10**9) * scale for _ in symbols)
 
 
-def _numeric(symbols: Sequence[Expr], exprs: Sequence[Expr]) -> Any:
-    """A function of a point that gives all values, or None where one is infinite, complex or undefined."""
-    functions = [_function(symbols, e) for e in exprs]
+def _function(symbols: Sequence[Expr], expr: Expr) -> Callable[[Sequence[Expr]], Number]:
+    """expr as a function of a point, by mpmath; None where it is infinite, complex or undefined."""
+    run = sympy.lambdify(symbols, expr, modules="mpmath")
+    truths = [_is_truth_symbol(s) for s in symbols]
 
-    def values(point: Sequence[Expr]) -> list[Any] | None:
+    def value(point: Sequence[Expr]) -> Number:
+        given = [v > 0 if t else mpmath.mpf(v.p) / v.q for v, t in zip(point, truths, strict=True)]
         try:
-            found = [f(*(mpmath.mpf(p.p) / p.q for p in point)) for f in functions]
+            found = run(*given)
         except (ZeroDivisionError, ValueError, OverflowError):
             return None
-        if any(isinstance(v, mpmath.mpc) or not mpmath.isfinite(v) for v in found if not isinstance(v, bool)):
-            return None
-        return found
+        return None if isinstance(found, mpmath.mpc) or not mpmath.isfinite(found) else found
 
-    return values
+    return value
 
 
-def _function(symbols: Sequence[Expr], expr: Expr) -> Any:
-    """expr by mpmath; a derivative that SymPy leaves standing, such as that of floor, is taken numerically."""
-    standing = expr.atoms(sympy.Derivative)
-    if not standing:
-        return sympy.lambdify(symbols, expr, modules="mpmath", cse=False)
-    raise NotImplementedError
+# ---- proving -----------------------------------------------------------------------------------------------
+
+
+def _regions(a: Expr, b: Expr, domain: Expr) -> Iterator[tuple[Expr, Expr]]:
+    """Cut space until no condition is left: (|x|, …) → (p, …), (p, …) with x = -p, (0, …).
+
+    A cut at u = 0 replaces one symbol so that u is a new positive symbol, its negative, or 0; SymPy then
+    decides the condition by itself.  What cannot be cut is given back as it is, and will not be proved.
+    """
+    waiting, cuts = [(a, b, domain)], 0
+    while waiting:
+        a, b, domain = waiting.pop()
+        if domain == sympy.false:
+            continue
+        choices = _cut(a, b, domain) if cuts < _MOST_REGIONS else []
+        cuts += 1
+        if choices:
+            waiting += [tuple(e.subs(choice) for e in (a, b, domain)) for choice in choices]
+        else:
+            yield a, b
+
+
+def _cut(*exprs: Expr) -> list[dict[Expr, Expr]]:
+    """The substitutions that settle one condition of the expressions; none if there is no condition to settle."""
+    truths = [s for e in exprs for s in e.free_symbols if _is_truth_symbol(s)]
+    if truths:
+        first = min(truths, key=str)
+        return [{first: sympy.true}, {first: sympy.false}]
+    switches = [r.lhs - r.rhs for e in exprs for r in e.atoms(sympy.core.relational.Relational)]
+    switches += [size.args[0] for e in exprs for size in e.atoms(sympy.Abs)]
+    for switch in sorted(switches, key=lambda u: (u.count_ops(), str(u))):
+        for s in sorted(switch.free_symbols, key=str):
+            slope = switch.diff(s)
+            if s.is_positive is None and slope.is_Rational and slope != 0:
+                positive = sympy.Dummy("p", positive=True)
+                signs = (positive, -positive, sympy.Integer(0))
+                return [{s: sympy.expand(s + (u - switch) / slope)} for u in signs]
+    return []
+
+
+def _is_zero(difference: Expr) -> bool:
+    """Whether SymPy sees that an expression is 0; cheap steps first, and none of them on a large expression."""
+    if difference == 0:
+        return True
+    if difference.has(sympy.Piecewise, sympy.nan) or difference.count_ops() > _MOST_OPERATIONS:
+        return False
+    steps: tuple[Callable[[Expr], Expr], ...] = (
+        sympy.expand,
+        lambda e: sympy.expand(sympy.powsimp(sympy.expand(e))),
+        lambda e: sympy.cancel(sympy.together(e.rewrite(sympy.exp))),
+        sympy.simplify,
+        lambda e: sympy.simplify(sympy.expand_log(e.rewrite(sympy.exp), force=False)),
+    )
+    return any(step(difference) == 0 for step in steps)
