@@ -1,0 +1,262 @@
+"""Level 6: a program of kernels becomes the text of one LLVM module.
+
+```
+module   ::= function* call* entry
+function ::= one for each parallel loop of a kernel, one for each run of its other statements:
+             @kernel.k(buffers, scratch, dimensions, lo, hi), straight code over pointers that do not alias
+call     ::= @call.c.k(data, thread, threads) loads the arguments and passes one thread's share of lo..hi
+             @call.c.k.team(data) is what the OpenMP runtime runs on every thread
+entry    ::= @graphc_entry(addresses, dims) makes the calls in order
+```
+
+`addresses` holds the program's buffers, then its scratch buffers, then the number of threads to use, which is
+read at run time: after a fork it is 1.  A parallel loop uses threads only where there is work for
+`WORTH_THREADS_NS` nanoseconds.
+
+>>> from graphc.ir.dims import Dim
+>>> from graphc.ir.types import DType
+>>> from graphc.kernel.ir import Buffer, For, Kernel, Load, Parameter, Store, Temp
+>>> from graphc.kernel.program import Call, Program, ProgramBuffer
+>>> x, y = (Buffer(name, DType.F32, (Dim.of("N"),)) for name in "xy")
+>>> t, i = Temp("t", DType.F32), (Dim.of("i"),)
+>>> loop = For("i", 0, Dim.of("N"), (Load(t, x, i), Store(y, i, t)))
+>>> copy = Kernel("copy", (Parameter(x, "in"), Parameter(y, "out")), (loop,))
+>>> buffers = (ProgramBuffer("x", DType.F32, x.shape, "input"), ProgramBuffer("y", DType.F32, x.shape, "output"))
+>>> print(emit(Program("p", buffers, (Call(copy, (0, 1), 0, 8 * Dim.of("N")),))).functions[0].splitlines()[0])
+define hidden void @copy.0(ptr noalias readonly %x, ptr noalias %y, i64 %N) #0 !dbg !5 {
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphc.errors import InternalError
+from graphc.ir.dims import Dim, Index
+from graphc.ir.types import DType
+from graphc.kernel.ir import Kernel, Parameter
+from graphc.kernel.program import Call, Program
+from graphc_llvm import vector_math
+from graphc_llvm.debug import DebugInfo
+from graphc_llvm.emit_index import Binding, Indexer, terms
+from graphc_llvm.emit_kernel import KernelEmitter, Range
+from graphc_llvm.sites import Scratch, Site, Sites, is_parallel, parts
+from graphc_llvm.writer import Value, Writer
+
+WORTH_THREADS_NS = 20_000
+FLOPS_PER_NS = 32  # of one core, both on the safe side: a thread too few costs less than one too many
+BYTES_PER_NS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """The text of a module, in its pieces."""
+
+    functions: tuple[str, ...]
+    rest: str
+    scratch: tuple[tuple[int, Index], ...]  # (index of the call, bytes), in the order of the addresses
+
+    def __str__(self) -> str:
+        return "\n\n".join((*self.functions, self.rest)) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A kernel's function: its name, its parallel loop (if it is one), what it is passed after the buffers."""
+
+    name: str
+    loop: Site | None
+    dims: tuple[str, ...]
+    scratch: tuple[Scratch, ...]
+
+
+def emit(program: Program, *, fast: bool = False, threads: int = 1, vector_bits: int = 512) -> Module:
+    """The module of a program, for at most so many threads."""
+    return _ModuleEmitter(program, fast, threads, vector_bits).module()
+
+
+class _ModuleEmitter:
+    def __init__(self, program: Program, fast: bool, threads: int, vector_bits: int) -> None:
+        self._program, self._fast, self._threads, self._vector_bits = program, fast, threads, vector_bits
+        self._debug = DebugInfo(program.name)
+        self._texts: list[str] = []
+        self._declared: dict[str, None] = {}
+        self._vector_functions: dict[tuple[str, DType, int], None] = {}
+        self._functions: dict[tuple[Kernel, tuple[bool, ...]], tuple[_Function, ...]] = {}
+        self._names: set[str] = set()
+        self._scratch: list[tuple[int, Index]] = []
+
+    def module(self) -> Module:
+        line = 1
+        calls: list[tuple[Call, str, _Function]] = []
+        for c, call in enumerate(self._program.calls):
+            repeated = tuple(call.arguments.count(a) > 1 for a in call.arguments)
+            key = (call.kernel, repeated)
+            if key not in self._functions:
+                self._functions[key] = self._kernel(call.kernel, repeated, line)
+            line += len(str(call.kernel).splitlines()) + 1
+            first = len(self._scratch)
+            for k, function in enumerate(self._functions[key]):
+                if k == 0:
+                    self._scratch += [(c, self._bytes(s)) for s in function.scratch]
+                name = f"call.{c}.{k}"
+                self._texts.append(self._call(name, call, function, first))
+                calls.append((call, name, function))
+        entry = self._entry(calls)
+        head = f'attributes #0 = {{ noinline nounwind "prefer-vector-width"="{self._vector_bits}" }}'
+        rest = "\n\n".join([*self._vector_math(), entry, "\n".join(self._declared), head, self._debug.text()])
+        return Module(tuple(self._texts), rest, tuple(self._scratch))
+
+    def _kernel(self, kernel: Kernel, repeated: tuple[bool, ...], line: int) -> tuple[_Function, ...]:
+        sites = Sites(kernel)
+        missing = [d for d in sites.free if d not in self._program.dims]
+        if missing:
+            raise InternalError(f"the kernel {kernel.name} uses {missing[0]}, which is no dimension of its program")
+        base = self._unique(kernel.name)
+        functions = []
+        for k, part in enumerate(parts(sites)):
+            loop = part[0] if len(part) == 1 and is_parallel(part[0]) else None
+            function = _Function(f"{base}.{k}", loop, sites.free, tuple(sites.scratch))
+            self._texts.append(self._function(function, kernel, repeated, part, sites, line))
+            functions.append(function)
+        return tuple(functions)
+
+    def _function(
+        self, f: _Function, kernel: Kernel, repeated: tuple[bool, ...], part: tuple[Site, ...], sites: Sites, line: int
+    ) -> str:
+        locate = self._debug.function(f.name, line)
+        subprogram = self._debug.subprogram
+        w = Writer(self._fast)
+        env: dict[str, Binding] = {}
+        pointers: dict[str, str] = {}
+        signature: list[str] = []
+        for p, twice in zip(kernel.parameters, repeated, strict=True):
+            pointers[p.buffer.name] = "%" + w.name(p.buffer.name)
+            signature.append(f"ptr{_attributes(p, twice)} {pointers[p.buffer.name]}")
+        scratch = {at: "%" + w.name(s.buffer.name) for at, s in sites.sites.items()}
+        signature += [f"ptr noalias {name}" for name in scratch.values()]
+        for d in f.dims:
+            env[d] = Value("%" + w.name(d), DType.I64, 1, 0)
+            signature.append(str(env[d]))
+        share = None
+        if f.loop is not None:
+            share = Range("%" + w.name("lo"), "%" + w.name("hi"))
+            signature += [f"i64 {share.lo}", f"i64 {share.hi}"]
+        emitter = KernelEmitter(w, env, pointers, lambda at: locate(at + line - 1), scratch)
+        emitter.emit(part, share)
+        self._declared |= w.declarations
+        self._vector_functions |= w.functions
+        return _define(f"hidden void @{f.name}({', '.join(signature)}) #0 !dbg !{subprogram}", w, locate(line))
+
+    def _call(self, name: str, call: Call, f: _Function, first_scratch: int) -> str:
+        w = Writer()
+        ix = Indexer(w, {})
+        addresses = w.emit("load ptr, ptr %data, align 8", "addresses")
+        dims = w.emit("getelementptr ptr, ptr %data, i64 1")
+        dims = w.emit(f"load ptr, ptr {dims}, align 8", "dims")
+        self._load_dims(w, ix, dims)
+        args: list[str] = []
+        for p, a in zip(call.kernel.parameters, call.arguments, strict=True):
+            at = w.emit(f"getelementptr i64, ptr {addresses}, i64 {a}")
+            args.append(f"ptr {w.emit(f'load ptr, ptr {at}, align 8', p.buffer.name)}")
+        for k, s in enumerate(f.scratch):
+            at = w.emit(f"getelementptr i64, ptr {addresses}, i64 {len(self._program.buffers) + first_scratch + k}")
+            base = w.emit(f"load ptr, ptr {at}, align 8", s.buffer.name)
+            if s.per_thread and self._threads > 1:
+                size = ix.uniform(terms(_rounded(s.bytes)), s.buffer)
+                offset = w.emit(f"mul nsw i64 %thread, {size.text}")
+                base = w.emit(f"getelementptr i8, ptr {base}, i64 {offset}")
+            args.append(f"ptr {base}")
+        args += [str(ix.env[d]) for d in f.dims]
+        if f.loop is not None:
+            lo, hi = ix.uniform(f.loop.lo, f.loop.stmt), ix.uniform(f.loop.hi, f.loop.stmt)
+            count = w.emit(f"sub nsw i64 {hi.text}, {lo.text}")
+            for end in ("%thread", w.emit("add nsw i64 %thread, 1")):
+                share = w.emit(f"mul nsw i64 {count}, {end}")
+                share = w.emit(f"sdiv i64 {share}, %threads")
+                args.append(f"i64 {w.emit(f'add nsw i64 {share}, {lo.text}')}")
+        w.do(f"call void @{f.name}({', '.join(args)})")
+        text = _define(f"internal void @{name}(ptr %data, i64 %thread, i64 %threads) #0", w)
+        if f.loop is None or self._threads < 2:
+            return text
+        team = Writer()
+        for function, result in (("omp_get_thread_num", "thread"), ("omp_get_num_threads", "threads")):
+            number = team.emit(team.call(function, "i32"))
+            team.emit(f"zext i32 {number} to i64", result)
+        team.do(f"call void @{name}(ptr %data, i64 %thread, i64 %threads)")
+        self._declared |= team.declarations
+        return text + "\n\n" + _define(f"internal void @{name}.team(ptr %data) #0", team)
+
+    def _entry(self, calls: Sequence[tuple[Call, str, _Function]]) -> str:
+        w = Writer()
+        ix = Indexer(w, {})
+        data = w.alloca("ptr", 2, "data")
+        w.do(f"store ptr %addresses, ptr {data}, align 8")
+        second = w.emit(f"getelementptr ptr, ptr {data}, i64 1")
+        w.do(f"store ptr %dims, ptr {second}, align 8")
+        self._load_dims(w, ix, "%dims")
+        at = w.emit(f"getelementptr i64, ptr %addresses, i64 {len(self._program.buffers) + len(self._scratch)}")
+        threads = w.emit(f"load i64, ptr {at}, align 8", "threads")
+        several = w.emit(f"icmp sgt i64 {threads}, 1", "several")
+        number = w.emit(f"trunc i64 {threads} to i32")
+        for call, name, f in calls:
+            alone = f"call void @{name}(ptr {data}, i64 0, i64 1)"
+            work = _work(call)
+            if f.loop is None or self._threads < 2 or (isinstance(work, int) and work <= _ENOUGH):
+                w.do(alone)
+                continue
+            team = w.call("GOMP_parallel", "void", f"ptr @{name}.team", f"ptr {data}", f"i32 {number}", "i32 0")
+            shared = several
+            if not isinstance(work, int):
+                amount = ix.uniform(terms(work), call.kernel.name)
+                much = w.emit(f"icmp sgt i64 {amount.text}, {_ENOUGH}", "much")
+                shared = w.emit(f"and i1 {several}, {much}")
+            with w.guard(shared, f"{name}.shared"):
+                w.do(team)
+            with w.guard(w.emit(f"xor i1 {shared}, true"), f"{name}.alone"):
+                w.do(alone)
+        self._declared |= w.declarations
+        return _define("void @graphc_entry(ptr %addresses, ptr %dims) #0", w)
+
+    def _load_dims(self, w: Writer, ix: Indexer, pointer: str) -> None:
+        for k, d in enumerate(self._program.dims):
+            at = w.emit(f"getelementptr i64, ptr {pointer}, i64 {k}")
+            ix.env[d] = Value(w.emit(f"load i64, ptr {at}, align 8", d), DType.I64, 1, 0)
+
+    def _bytes(self, scratch: Scratch) -> Index:
+        return _rounded(scratch.bytes) * (self._threads if scratch.per_thread else 1)
+
+    def _vector_math(self) -> list[str]:
+        texts: list[str] = []
+        for prim, dtype, lanes in sorted(self._vector_functions, key=lambda f: (f[0], f[1].value, f[2])):
+            texts.append(vector_math.definition(prim, dtype.value, lanes))
+            self._declared |= dict.fromkeys(vector_math.requires(prim, dtype.value, lanes))
+        return texts
+
+    def _unique(self, name: str) -> str:
+        result, k = name, 1
+        while result in self._names:
+            result, k = f"{name}_{k}", k + 1
+        self._names.add(result)
+        return result
+
+
+_ENOUGH = WORTH_THREADS_NS * FLOPS_PER_NS
+
+
+def _work(call: Call) -> Index:
+    """An estimate of the work of a call, in units of one nanosecond / FLOPS_PER_NS."""
+    return call.flops + (FLOPS_PER_NS // BYTES_PER_NS) * call.traffic
+
+
+def _rounded(size: Index) -> Index:
+    """Bytes in whole cache lines, so that threads never share one."""
+    return (size + 63) // 64 * 64
+
+
+def _attributes(parameter: Parameter, repeated: bool) -> str:
+    return ("" if repeated else " noalias") + (" readonly" if parameter.access == "in" else "")
+
+
+def _define(head: str, w: Writer, location: str = "") -> str:
+    return "\n".join([f"define {head} {{", "entry:", *w.lines(), f"  ret void{location}", "}"])

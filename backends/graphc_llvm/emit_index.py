@@ -1,0 +1,229 @@
+"""Level 6, indices: polynomials of loop variables become pointer arithmetic.
+
+An index is split by what each term depends on:
+
+| part       | depends on                        | becomes                                               |
+|------------|-----------------------------------|-------------------------------------------------------|
+| `constant` | nothing (unrolled variables too)  | a displacement                                        |
+| `uniform`  | dimensions, loop variables        | one addition per scope, hoisted to that scope         |
+| `stride`   | linear in the lane of a vector    | a contiguous, a strided or (empty) a broadcast access |
+| `varying`  | the lane in any other way         | a vector of offsets: a gather or a scatter            |
+
+>>> from graphc.ir.dims import Dim
+>>> ix = Indexer(Writer(), {"i": Value("%i", DType.I64, 1, 0), "r": 3, "l": LANE}, lanes=16)
+>>> a = ix.affine(terms(16 * Dim.of("i") + 8 * Dim.of("r") + 2 * Dim.of("l") + 5))
+>>> a.constant, a.uniform, a.stride
+(29, {('%i',): 16}, {(): 2})
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias, Union
+
+from graphc.errors import InternalError
+from graphc.ir.dims import Atom, FloorDiv, Index
+from graphc.ir.types import DType
+from graphc_llvm.writer import MEMORY, Value, Writer
+
+Terms: TypeAlias = tuple[tuple[int, tuple[Atom, ...]], ...]
+Products: TypeAlias = dict[tuple[str, ...], int]  # factors → coefficient
+
+
+class Lane:
+    """The variable of the vector loop that is being written, counted from 0."""
+
+
+LANE = Lane()
+Binding: TypeAlias = Union[int, Value, Lane]
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """An index, split; see the module's table.  Coefficients are integers, factors are names of values."""
+
+    constant: int
+    uniform: Products
+    stride: Products
+    varying: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)  # factors are vectors
+
+    @property
+    def is_constant(self) -> bool:
+        return not (self.uniform or self.stride or self.varying)
+
+    @property
+    def constant_stride(self) -> int | None:
+        """Elements between neighbouring lanes, where that is known while compiling."""
+        if self.varying or any(self.stride):
+            return None
+        return self.stride.get((), 0)
+
+
+def terms(index: Index) -> Terms:
+    """The terms of a polynomial: `2*i+1` is ((2, ("i",)), (1, ()))."""
+    if isinstance(index, int):
+        return ((index, ()),) if index else ()
+    return tuple((c, atoms) for atoms, c in index.terms)
+
+
+class Indexer:
+    """Evaluates polynomials where variables are bound to constants, values or the lane."""
+
+    def __init__(self, writer: Writer, env: dict[str, Binding], lanes: int = 1) -> None:
+        self.w, self.env, self.lanes = writer, env, lanes
+        self._depth: dict[str, int] = {}  # of the values that occur as factors
+
+    def affine(self, polynomial: Terms) -> Affine:
+        constant = 0
+        uniform: Products = {}
+        stride: Products = {}
+        varying: list[tuple[int, tuple[str, ...]]] = []
+        for c, atoms in polynomial:
+            factors: list[str] = []
+            vectors: list[str] = []
+            lane_power = 0
+            for atom in atoms:
+                bound = self._bound(atom)
+                if isinstance(bound, int):
+                    c *= bound
+                elif isinstance(bound, Lane):
+                    lane_power += 1
+                else:
+                    text = self._as_i64(bound)
+                    (factors if bound.lanes == 1 else vectors).append(text)
+                    self._depth[text] = bound.depth
+            key = tuple(factors)
+            if c == 0:
+                continue
+            if lane_power + len(vectors) > 1 or vectors:
+                vectors += [self._iota()] * lane_power
+                varying.append((c, (*vectors, *(self._splat(f) for f in factors))))
+            elif lane_power:
+                stride[key] = stride.get(key, 0) + c
+            elif factors:
+                uniform[key] = uniform.get(key, 0) + c
+            else:
+                constant += c
+        return Affine(constant, _without_zeros(uniform), _without_zeros(stride), varying)
+
+    def scalar(self, products: Products, constant: int) -> Value:
+        """The sum of products: one addition per term, each in the scope of its last operand."""
+        total, depth = "", 0
+        for factors, c in self._by_depth(products):
+            text, d = self._product(factors, c)
+            depth = max(depth, d)
+            total = self.w.pure(f"add nsw i64 {total}, {text}", depth, "x") if total else text
+        if not total:
+            return Value(str(constant), DType.I64, 1, 0)
+        if constant:
+            total = self.w.pure(f"add nsw i64 {total}, {constant}", depth, "x")
+        return Value(total, DType.I64, 1, depth)
+
+    def uniform(self, polynomial: Terms, what: object) -> Value:
+        """A polynomial that must not depend on the lane: the bound of a loop."""
+        a = self.affine(polynomial)
+        if a.stride or a.varying:
+            raise InternalError(f"the bounds of {what} differ between the lanes of a vector")
+        return self.scalar(a.uniform, a.constant)
+
+    def vector(self, a: Affine) -> Value:
+        """The index of every lane, as a vector of i64."""
+        base = self.scalar(a.uniform, a.constant)
+        kind = f"<{self.lanes} x i64>"
+        total, depth = self.w.splat(base, self.lanes), base.depth
+        if a.stride:
+            step = self.scalar({k: c for k, c in a.stride.items() if k}, a.stride.get((), 0))
+            depth = max(depth, step.depth)
+            by = self.w.pure(f"mul nsw {kind} {self._iota()}, {self.w.splat(step, self.lanes)}", step.depth)
+            total = self.w.pure(f"add nsw {kind} {by}, {total}", depth)
+        for c, factors in a.varying:
+            # Masked lanes may hold anything, so there is no `nsw` here.
+            text = factors[0]
+            for f in factors[1:]:
+                text = self.w.emit(f"mul {kind} {text}, {f}")
+            if c != 1:
+                text = self.w.emit(f"mul {kind} {text}, splat (i64 {c})")
+            total, depth = self.w.emit(f"add {kind} {total}, {text}"), self.w.depth
+        return Value(total, DType.I64, self.lanes, depth)
+
+    def pointer(self, base: str, dtype: DType, a: Affine) -> tuple[str, int]:
+        """The address of lane 0 (without the varying part), and its depth: one `getelementptr` per scope."""
+        element, text, depth = MEMORY[dtype], base, 0
+        groups: dict[int, Products] = {}
+        for factors, c in self._by_depth(a.uniform):
+            groups.setdefault(self._deepest(factors), {})[factors] = c
+        for at in sorted(groups):
+            step = self.scalar(groups[at], 0)
+            depth = step.depth
+            text = self.w.pure(f"getelementptr {element}, ptr {text}, i64 {step.text}", depth, "p")
+        if a.constant:
+            text = self.w.pure(f"getelementptr {element}, ptr {text}, i64 {a.constant}", depth, "p")
+        return text, depth
+
+    def _bound(self, atom: Atom) -> Binding:
+        if isinstance(atom, str):
+            try:
+                return self.env[atom]
+            except KeyError:
+                raise InternalError(f"the index variable {atom} is not defined here") from None
+        return self._floor(atom)
+
+    def _floor(self, atom: FloorDiv) -> Binding:
+        a = self.affine(terms(atom.value))
+        if a.is_constant:
+            return a.constant // atom.divisor
+        if a.stride or a.varying:
+            value = self.vector(a)
+        else:
+            value = self.scalar(a.uniform, a.constant)
+        d = atom.divisor
+        kind = value.type
+        by = str(d) if value.lanes == 1 else f"splat (i64 {d})"
+        if d & (d - 1) == 0:
+            shift = d.bit_length() - 1
+            amount = str(shift) if value.lanes == 1 else f"splat (i64 {shift})"
+            text = self.w.pure(f"ashr {kind} {value.text}, {amount}", value.depth)
+            return Value(text, DType.I64, value.lanes, value.depth)
+        # sdiv rounds towards zero: one less where the remainder is negative.
+        sign = "63" if value.lanes == 1 else "splat (i64 63)"
+        quotient = self.w.pure(f"sdiv {kind} {value.text}, {by}", value.depth)
+        rest = self.w.pure(f"srem {kind} {value.text}, {by}", value.depth)
+        borrow = self.w.pure(f"ashr {kind} {rest}, {sign}", value.depth)
+        text = self.w.pure(f"add {kind} {quotient}, {borrow}", value.depth)
+        return Value(text, DType.I64, value.lanes, value.depth)
+
+    def _as_i64(self, value: Value) -> str:
+        if value.dtype is DType.I64:
+            return value.text
+        if value.dtype is not DType.I32:
+            raise InternalError(f"{value} cannot index a buffer")
+        to = "i64" if value.lanes == 1 else f"<{value.lanes} x i64>"
+        return self.w.pure(f"sext {value} to {to}", value.depth)
+
+    def _iota(self) -> str:
+        return "<" + ", ".join(f"i64 {k}" for k in range(self.lanes)) + ">"
+
+    def _splat(self, factor: str) -> str:
+        return self.w.splat(Value(factor, DType.I64, 1, self._depth[factor]), self.lanes)
+
+    def _deepest(self, factors: tuple[str, ...]) -> int:
+        return max((self._depth[f] for f in factors), default=0)
+
+    def _by_depth(self, products: Products) -> list[tuple[tuple[str, ...], int]]:
+        return sorted(products.items(), key=lambda item: self._deepest(item[0]))
+
+    def _product(self, factors: tuple[str, ...], c: int) -> tuple[str, int]:
+        ordered = sorted(factors, key=self._depth.__getitem__)
+        if not ordered:
+            return str(c), 0
+        text, depth = ordered[0], self._depth[ordered[0]]
+        for f in ordered[1:]:
+            depth = self._depth[f]
+            text = self.w.pure(f"mul nsw i64 {text}, {f}", depth, "x")
+        if c != 1:
+            text = self.w.pure(f"mul nsw i64 {text}, {c}", depth, "x")
+        return text, depth
+
+
+def _without_zeros(products: Products) -> Products:
+    return {factors: c for factors, c in products.items() if c}

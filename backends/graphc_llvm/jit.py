@@ -1,0 +1,127 @@
+"""From LLVM text to machine code in this process: parse, verify, optimise, emit an object, link it.
+
+| stage      | text                                                    |
+|------------|---------------------------------------------------------|
+| `llvm`     | what graphc emitted                                     |
+| `llvm-opt` | after LLVM's optimiser                                  |
+| `asm`      | assembly, with the lines of the kernels' text as `.loc` |
+
+The object is what the code cache keeps, under a key that names everything it depends on.  The texts of the
+later stages are made when somebody asks; the pipeline is deterministic, so they belong to the code that runs.
+
+>>> text = "define i64 @graphc_entry(ptr %a, ptr %b) { ret i64 0 }"
+>>> code = Code(text)
+>>> code.address != 0
+True
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+from functools import lru_cache
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from graphc.errors import InternalError
+from graphc.kernel.program import CodeCache
+from graphc_llvm.machine import cpu_and_features
+from graphc_llvm.threads import runtime_symbols
+
+ENTRY = "graphc_entry"
+STAGES = ("llvm", "llvm-opt", "asm")
+
+_libraries = itertools.count()
+_lock = threading.RLock()  # LLVM's context is shared by all modules
+
+
+@lru_cache(maxsize=1)
+def _initialise() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@lru_cache(maxsize=4)
+def _target_machine(cpu: str, features: str) -> llvm.TargetMachine:
+    _initialise()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
+
+
+@lru_cache(maxsize=1)
+def _linker() -> llvm.LLJIT:
+    _initialise()
+    return llvm.create_lljit_compiler(suppress_errors=True)
+
+
+def cache_key(text: str) -> str:
+    """Names the object of a text: everything that its machine code depends on."""
+    cpu, features = cpu_and_features()
+    version = ".".join(map(str, llvm.llvm_version_info))
+    parts = (text, cpu, features, llvm.get_default_triple(), llvmlite.__version__, version, "O3")
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+class Code:
+    """Machine code in this process; it stays loaded as long as this object lives."""
+
+    def __init__(self, text: str, cache: CodeCache | None = None) -> None:
+        self._text = text
+        key = cache_key(text) if cache is not None else ""
+        found = cache.get(key) if cache is not None else None
+        with _lock:
+            if found is not None:
+                try:
+                    self._load(found)
+                    return
+                except RuntimeError:  # not an object of this LLVM: build it anew
+                    pass
+            built = compile_object(text)
+            self._load(built)
+        if cache is not None:
+            cache.put(key, built)
+
+    def _load(self, code: bytes) -> None:
+        library = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(ENTRY)
+        for name, address in runtime_symbols().items():
+            library.import_symbol(name, address)
+        self._tracker = library.link(_linker(), f"graphc.{next(_libraries)}")
+        self.address = int(self._tracker[ENTRY])
+
+    def text(self, stage: str) -> str:
+        """The text of a stage; KeyError for an unknown one."""
+        if stage == "llvm":
+            return self._text
+        if stage not in STAGES:
+            raise KeyError(stage)
+        with _lock:
+            module = _optimised(self._text)
+            if stage == "llvm-opt":
+                return str(module)
+            return str(_target_machine(*cpu_and_features()).emit_assembly(module))
+
+
+def compile_object(text: str) -> bytes:
+    """The object file of a text."""
+    with _lock:
+        return bytes(_target_machine(*cpu_and_features()).emit_object(_optimised(text)))
+
+
+def _optimised(text: str) -> llvm.ModuleRef:
+    machine = _target_machine(*cpu_and_features())
+    try:
+        module = llvm.parse_assembly(text)
+        module.verify()
+    except RuntimeError as error:
+        raise InternalError(f"LLVM refuses the module that was emitted: {error}") from None
+    module.triple = llvm.get_default_triple()
+    module.data_layout = str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    # Vectors are explicit in the kernels; what is scalar there is meant to be.
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module

@@ -1,0 +1,261 @@
+"""Level 6, memory in vector loops: how the lanes of a vector reach their elements.
+
+| element of lane l        | load                                   | store                                  |
+|--------------------------|----------------------------------------|----------------------------------------|
+| p[l]                     | one vector load (masked if need be)    | one vector store (masked if need be)   |
+| p[-l]                    | one vector load, reversed              | lane by lane                           |
+| p[0]                     | one scalar load                        | the value of the last lane             |
+| p[s*l], p[index[l]]      | lane by lane; masked lanes read lane 0 | lane by lane, or a masked scatter      |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphc.ir.types import DType
+from graphc_llvm.emit_index import Affine, Indexer
+from graphc_llvm.primitives import combine, primitive
+from graphc_llvm.writer import MEMORY, Value, Writer, mangled, memory_type, splatted, type_of
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The element that each lane accesses: a base pointer and a split offset."""
+
+    base: str
+    dtype: DType
+    offset: Affine
+    padded: bool  # a full vector from here stays inside the buffer
+
+    @property
+    def uniform(self) -> bool:
+        return self.offset.constant_stride == 0
+
+    @property
+    def contiguous(self) -> bool:
+        return self.offset.constant_stride == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The lanes of the vector loop under way; `mask` is empty where all are active."""
+
+    count: int
+    known: int | None  # active lanes, where that is known while compiling
+    extent: Value | None = None  # active lanes, where it is not
+    mask: str = ""
+
+    @staticmethod
+    def constant(count: int, active: int) -> Lanes:
+        bits = ", ".join(f"i1 {'true' if k < active else 'false'}" for k in range(count))
+        return Lanes(count, active, mask="" if active == count else f"<{bits}>")
+
+    @staticmethod
+    def masked(w: Writer, count: int, extent: Value) -> Lanes:
+        # i32 lanes halve the width of the comparison; the extent is at most `count`.
+        narrow = w.pure(f"trunc i64 {extent.text} to i32", extent.depth)
+        wide = w.splat(Value(narrow, DType.I32, 1, extent.depth), count)
+        iota = ", ".join(f"i32 {k}" for k in range(count))
+        mask = w.pure(f"icmp sgt <{count} x i32> {wide}, <{iota}>", extent.depth, "mask")
+        return Lanes(count, None, extent, mask)
+
+    @property
+    def mask_value(self) -> str:
+        return f"<{self.count} x i1> {self.mask}"
+
+    def choose(self, w: Writer, dtype: DType, text: str, other: str) -> str:
+        """The vector, with a constant in the surplus lanes."""
+        if not self.mask:
+            return text
+        t = type_of(dtype, self.count)
+        return w.emit(f"select {self.mask_value}, {t} {text}, {t} {splatted(other, dtype, self.count)}")
+
+    def active(self, w: Writer, k: int) -> str | None:
+        """Whether lane k is active: "true", None (never), or the name of an i1."""
+        if self.known is not None:
+            return "true" if k < self.known else None
+        if k == 0 or self.extent is None:  # a guard has seen to lane 0
+            return "true"
+        return w.pure(f"icmp sgt i64 {self.extent.text}, {k}", self.extent.depth)
+
+
+def load_scalar(w: Writer, ix: Indexer, place: Place, hint: str) -> str:
+    pointer, _ = ix.pointer(place.base, place.dtype, place.offset)
+    return _load_at(w, place.dtype, pointer, hint)
+
+
+def store_scalar(w: Writer, ix: Indexer, place: Place, value: Value) -> None:
+    pointer, _ = ix.pointer(place.base, place.dtype, place.offset)
+    _store_at(w, place.dtype, pointer, value.text)
+
+
+def load(w: Writer, ix: Indexer, place: Place, lanes: Lanes, hint: str) -> str:
+    """The elements of all lanes; not for a uniform place."""
+    dtype, n = place.dtype, lanes.count
+    stride = place.offset.constant_stride
+    if stride == 1:
+        pointer, _ = ix.pointer(place.base, dtype, place.offset)
+        mask = "" if place.padded else lanes.mask_value if lanes.mask else ""
+        return _load_vector(w, dtype, n, pointer, mask, hint)
+    if stride == -1 and not lanes.mask:
+        pointer, depth = ix.pointer(place.base, dtype, place.offset)
+        first = w.pure(f"getelementptr {MEMORY[dtype]}, ptr {pointer}, i64 {1 - n}", depth, "p")
+        ascending = _load_vector(w, dtype, n, first, "", hint)
+        order = ", ".join(f"i32 {n - 1 - k}" for k in range(n))
+        t = type_of(dtype, n)
+        return w.emit(f"shufflevector {t} {ascending}, {t} poison, <{n} x i32> <{order}>", hint)
+    t, result = memory_type(dtype, n), "poison"
+    for k, pointer in _pointers(w, ix, place, lanes):
+        one = w.emit(f"load {MEMORY[dtype]}, ptr {pointer}, align {dtype.size}")
+        result = w.emit(f"insertelement {t} {result}, {MEMORY[dtype]} {one}, i64 {k}", hint)
+    return _from_memory(w, dtype, n, result, hint)
+
+
+def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> None:
+    dtype, n = place.dtype, lanes.count
+    if place.uniform:
+        store_scalar(w, ix, place, _last(w, value, lanes))
+        return
+    vector = _to_memory(w, dtype, n, w.splat(value, n))
+    t = memory_type(dtype, n)
+    mask = "" if place.padded else lanes.mask
+    if place.contiguous:
+        pointer, _ = ix.pointer(place.base, dtype, place.offset)
+        if not mask:
+            w.do(f"store {t} {vector}, ptr {pointer}, align {dtype.size}")
+            return
+        name = f"llvm.masked.store.v{n}{_memory_mangled(dtype)}.p0"
+        w.do(w.call(name, "void", f"{t} {vector}", f"ptr align {dtype.size} {pointer}", lanes.mask_value))
+        return
+    if lanes.known is not None:
+        for k, pointer in _pointers(w, ix, place, lanes):
+            one = w.emit(f"extractelement {t} {vector}, i64 {k}")
+            w.do(f"store {MEMORY[dtype]} {one}, ptr {pointer}, align {dtype.size}")
+        return
+    base, _ = ix.pointer(place.base, dtype, _without_lanes(place.offset))
+    offsets = ix.vector(_only_lanes(place.offset))
+    pointers = w.emit(f"getelementptr {MEMORY[dtype]}, ptr {base}, {offsets}")
+    name = f"llvm.masked.scatter.v{n}{_memory_mangled(dtype)}.v{n}p0"
+    w.do(w.call(name, "void", f"{t} {vector}", f"<{n} x ptr> align {dtype.size} {pointers}", lanes.mask_value))
+
+
+def accumulate_each(w: Writer, ix: Indexer, place: Place, lanes: Lanes, op: str, new: str) -> None:
+    """Lane after lane, since two lanes may meet in one cell; surplus lanes add the identity to lane 0's cell."""
+    t = type_of(place.dtype, lanes.count)
+    for k, pointer in _pointers(w, ix, place, lanes):
+        one = w.emit(f"extractelement {t} {new}, i64 {k}")
+        cell = _load_at(w, place.dtype, pointer, "cell")
+        _store_at(w, place.dtype, pointer, w.emit(combine(w, op, place.dtype, 1, cell, [one])))
+
+
+def reduce(w: Writer, op: str, dtype: DType, n: int, vector: str) -> str:
+    """All lanes combined into one: halves pairwise for a power of two, which is a fixed order."""
+    width = n
+    while width % 2 == 0:
+        half = width // 2
+        t = type_of(dtype, width)
+        low = w.emit(f"shufflevector {t} {vector}, {t} poison, <{half} x i32> <{_span(0, half)}>" if half > 1 else
+                     f"extractelement {t} {vector}, i64 0")
+        high = w.emit(f"shufflevector {t} {vector}, {t} poison, <{half} x i32> <{_span(half, width)}>" if half > 1 else
+                      f"extractelement {t} {vector}, i64 1")
+        vector, width = w.emit(combine(w, op, dtype, half, low, [high])), half
+    if width == 1:
+        return vector
+    t = type_of(dtype, width)
+    total = w.emit(f"extractelement {t} {vector}, i64 0")
+    for k in range(1, width):
+        one = w.emit(f"extractelement {t} {vector}, i64 {k}")
+        total = w.emit(combine(w, op, dtype, 1, total, [one]))
+    return total
+
+
+def _pointers(w: Writer, ix: Indexer, place: Place, lanes: Lanes) -> list[tuple[int, str]]:
+    """(lane, address); lanes that are never active are left out, masked lanes get the address of lane 0."""
+    element = MEMORY[place.dtype]
+    stride = place.offset.constant_stride
+    base, depth = ix.pointer(place.base, place.dtype, _without_lanes(place.offset))
+    found: list[tuple[int, str]] = []
+    if place.offset.varying:
+        offsets = ix.vector(_only_lanes(place.offset))
+        first = w.emit(f"extractelement {offsets}, i64 0")
+    elif stride is None:
+        symbolic = {f: c for f, c in place.offset.stride.items() if f}
+        step = ix.scalar(symbolic, place.offset.stride.get((), 0))
+        depth = max(depth, step.depth)
+    for k in range(lanes.count):
+        active = lanes.active(w, k)
+        if active is None:
+            continue
+        if place.offset.varying:
+            offset = first if k == 0 else w.emit(f"extractelement {offsets}, i64 {k}")
+            if active != "true":
+                offset = w.emit(f"select i1 {active}, i64 {offset}, i64 {first}")
+            found.append((k, w.emit(f"getelementptr {element}, ptr {base}, i64 {offset}", "p")))
+            continue
+        if stride is None:
+            offset = w.pure(f"mul nsw i64 {step.text}, {k}", step.depth, "x") if k else "0"
+        else:
+            offset = str(stride * k)
+        at = depth
+        if active != "true":
+            at = max(depth, lanes.extent.depth if lanes.extent else 0)
+            offset = w.pure(f"select i1 {active}, i64 {offset}, i64 0", at, "x")
+        found.append((k, w.pure(f"getelementptr {element}, ptr {base}, i64 {offset}", at, "p")))
+    return found
+
+
+def _without_lanes(offset: Affine) -> Affine:
+    return Affine(offset.constant, offset.uniform, {})
+
+
+def _only_lanes(offset: Affine) -> Affine:
+    return Affine(0, {}, offset.stride, offset.varying)
+
+
+def _last(w: Writer, value: Value, lanes: Lanes) -> Value:
+    """What the last iteration stores: a later one overwrites an earlier one."""
+    if value.lanes == 1:
+        return value
+    if lanes.extent is None:
+        index = str((lanes.known or 1) - 1)
+    else:
+        index = w.pure(f"add nsw i64 {lanes.extent.text}, -1", lanes.extent.depth, "x")
+    return Value(w.emit(f"extractelement {value}, i64 {index}"), value.dtype, 1, w.depth)
+
+
+def _span(start: int, stop: int) -> str:
+    return ", ".join(f"i32 {k}" for k in range(start, stop))
+
+
+def _load_at(w: Writer, dtype: DType, pointer: str, hint: str) -> str:
+    text = w.emit(f"load {MEMORY[dtype]}, ptr {pointer}, align {dtype.size}", hint)
+    return _from_memory(w, dtype, 1, text, hint)
+
+
+def _store_at(w: Writer, dtype: DType, pointer: str, text: str) -> None:
+    w.do(f"store {MEMORY[dtype]} {_to_memory(w, dtype, 1, text)}, ptr {pointer}, align {dtype.size}")
+
+
+def _load_vector(w: Writer, dtype: DType, n: int, pointer: str, mask: str, hint: str) -> str:
+    t = memory_type(dtype, n)
+    if mask:
+        name = f"llvm.masked.load.v{n}{_memory_mangled(dtype)}.p0"
+        at = f"ptr align {dtype.size} {pointer}"
+        text = w.emit(w.call(name, t, at, mask, f"{t} zeroinitializer"), hint)
+    else:
+        text = w.emit(f"load {t}, ptr {pointer}, align {dtype.size}", hint)
+    return _from_memory(w, dtype, n, text, hint)
+
+
+def _from_memory(w: Writer, dtype: DType, n: int, text: str, hint: str) -> str:
+    return w.emit(f"icmp ne {memory_type(dtype, n)} {text}, zeroinitializer", hint) if dtype is DType.BOOL else text
+
+
+def _to_memory(w: Writer, dtype: DType, n: int, text: str) -> str:
+    if dtype is not DType.BOOL:
+        return text
+    return w.emit(f"zext {type_of(dtype, n)} {text} to {memory_type(dtype, n)}")
+
+
+def _memory_mangled(dtype: DType) -> str:
+    return "i8" if dtype is DType.BOOL else mangled(dtype)
