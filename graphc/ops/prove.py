@@ -1,7 +1,7 @@
 """Proofs: is a formula that a human typed the one that follows from the mathematics?
 
-A stable form or a derivative in the op table, and each rewrite rule, is a claim a == b.  It goes through three
-steps, until there is a verdict:
+A stable form or a derivative in the op table, and each rewrite rule, is a claim a == b.  It goes through
+three steps, until there is a verdict:
 
 | step    | what is done                                                                  | verdict     |
 |---------|-------------------------------------------------------------------------------|-------------|
@@ -200,7 +200,7 @@ def _regions(a: Expr, b: Expr, domain: Expr) -> Iterator[tuple[Expr, Expr]]:
 
 
 def _cut(*exprs: Expr) -> list[dict[Expr, Expr]]:
-    """The substitutions that settle one condition of the expressions; none if there is no condition to settle."""
+    """The substitutions that settle one condition of the expressions; none if there is no condition."""
     truths = [s for e in exprs for s in e.free_symbols if _is_truth_symbol(s)]
     if truths:
         first = min(truths, key=str)
@@ -218,7 +218,7 @@ def _cut(*exprs: Expr) -> list[dict[Expr, Expr]]:
 
 
 def _is_zero(difference: Expr) -> bool:
-    """Whether SymPy sees that an expression is 0; cheap steps first, and none of them on a large expression."""
+    """Whether SymPy sees that an expression is 0; cheap steps first, and none on a large expression."""
     if difference == 0:
         return True
     if difference.has(sympy.Piecewise, sympy.nan) or difference.count_ops() > _MOST_OPERATIONS:
