@@ -1,0 +1,185 @@
+"""Level 6: exp, expm1 and tanh as vector arithmetic.
+
+    exp     x = k·ln 2 + r, |r| ≤ ½ ln 2;   e^x = 2^k · e^r
+    expm1   the same reduction;             e^x - 1 = 2^k·(e^r - 1) + (2^k - 1)
+    tanh    |x| < 1 (f64: 9/16): x + x³·P(x²); else 1 - 2 / (e^2|x| + 1)
+
+Reduction by k·ln 2 in two parts: Cody & Waite, Software Manual for the Elementary Functions (1980), ch. 6;
+with a fused multiply-add the first step is exact even for a full-width high part. k is found by adding
+1.5·2^mantissa, which rounds to an integer and leaves k in the low bits of the sum, where shifts turn it into
+a power of two. P and the polynomial for e^r are minimax (Remez exchange, weighted by the relative error of
+the result; f32 coefficients rounded one after the other, the rest refitted).
+
+>>> from graphc_llvm.vector_math.builder import Body
+>>> body = Body("exp", "f32", 1, ("x",))
+>>> print(body.finish(exp(body.argument(0))).splitlines()[1])
+  %t0 = fcmp ogt float %x, 0x4056400000000000
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from graphc_llvm.vector_math.builder import (
+    Value,
+    absolute,
+    at_least,
+    at_most,
+    copysign,
+    fma,
+    horner,
+    select,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Constants:
+    """What exp, expm1 and tanh need in one format."""
+
+    log2_e: float
+    ln2_high: float
+    ln2_low: float
+    exp_tail: tuple[float, ...]
+    """Q with e^r = 1 + r + r²·Q(r) on |r| ≤ ½ ln 2, highest power first."""
+    overflow: float
+    """Above this, e^x rounds to infinity; clamping here keeps k in range."""
+    underflow: float
+    """Below this, e^x rounds to zero."""
+    minus_one: float
+    """Below this, e^x - 1 rounds to -1."""
+    tanh_split: float
+    """The odd polynomial serves |x| below this."""
+    tanh_tail: tuple[float, ...]
+    """P with tanh x = x + x³·P(x²), highest power first."""
+    tanh_one: float
+    """Above this, tanh x rounds to 1."""
+
+
+_CONSTANTS: Final = {
+    "f32": _Constants(
+        log2_e=1.4426950216293335,
+        ln2_high=0.6931471824645996,
+        ln2_low=-1.9046542121259336e-09,
+        exp_tail=(
+            0.0013839142629876733,
+            0.008369208313524723,
+            0.04166810214519501,
+            0.16666516661643982,
+            0.4999999403953552,
+        ),
+        overflow=89.0,
+        underflow=-104.0,
+        minus_one=-18.0,
+        tanh_split=1.0,
+        tanh_tail=(
+            -0.0003583284851629287,
+            0.002301054075360298,
+            -0.007945857010781765,
+            0.021486617624759674,
+            -0.053879838436841965,
+            0.13332346081733704,
+            -0.33333295583724976,
+        ),
+        tanh_one=9.25,
+    ),
+    "f64": _Constants(
+        log2_e=1.4426950408889634,
+        ln2_high=0.6931471805599453,
+        ln2_low=2.3190468138462996e-17,
+        exp_tail=(
+            2.5000130246894904e-08,
+            2.7630309811522885e-07,
+            2.7557586682292104e-06,
+            2.4801492943199404e-05,
+            0.0001984126950556411,
+            0.0013888888943761164,
+            0.008333333333495294,
+            0.04166666666652975,
+            0.1666666666666641,
+            0.5000000000000011,
+        ),
+        overflow=710.0,
+        underflow=-746.0,
+        minus_one=-40.0,
+        tanh_split=0.5625,
+        tanh_tail=(
+            -1.9494693541314378e-05,
+            8.331645456176632e-05,
+            -0.00023338156818120996,
+            0.0005884444864031102,
+            -0.0014555428455336463,
+            0.0035920920303532076,
+            -0.008863232601427093,
+            0.021869488385854487,
+            -0.05396825396376054,
+            0.13333333333326622,
+            -0.333333333333333,
+        ),
+        tanh_one=19.5,
+    ),
+}
+
+
+def _reduce(x: Value, offset: int) -> tuple[Value, Value]:
+    """(r, n) with x = k·ln 2 + r, |r| ≤ ½ ln 2, and k + offset ≥ 0 in the low bits of the integer n."""
+    c = _CONSTANTS[x.body.format.dtype]
+    rounder = x.body.format.rounder + offset
+    rounded = fma(x, c.log2_e, rounder)
+    k = rounded - rounder
+    r = fma(k, -c.ln2_high, x)
+    return fma(k, -c.ln2_low, r), rounded.bits()
+
+
+def _power_of_two(n: Value) -> Value:
+    """2^(n - bias): the low bits of n become the exponent field."""
+    return (n << n.body.format.mantissa).as_real()
+
+
+def exp(x: Value) -> Value:
+    """e^x, scaled in two steps, so that overflow and subnormal results are rounded once, at the end."""
+    c = _CONSTANTS[x.body.format.dtype]
+    x = at_least(at_most(x, c.overflow), c.underflow)
+    r, n = _reduce(x, 2 * x.body.format.bias)
+    half = n >> 1
+    e_r = horner(r, (*c.exp_tail, 1.0, 1.0))
+    return e_r * _power_of_two(half) * _power_of_two(n - half)
+
+
+def exp_normal(x: Value) -> Value:
+    """e^x for x whose result is a normal number, or a NaN: one scaling, no clamping."""
+    r, n = _reduce(x, x.body.format.bias)
+    return horner(r, (*_CONSTANTS[x.body.format.dtype].exp_tail, 1.0, 1.0)) * _power_of_two(n)
+
+
+def expm1(x: Value) -> Value:
+    """e^x - 1: the head 2^k·r + (2^k - 1) as an exact sum (Dekker's fast two-sum), the tail added last.
+
+    Everything is halved until the end, because 2^k itself overflows for the largest results.
+    """
+    c = _CONSTANTS[x.body.format.dtype]
+    clamped = at_least(at_most(x, c.overflow), c.minus_one)
+    r, n = _reduce(clamped, x.body.format.bias - 1)
+    scale = _power_of_two(n)
+    whole = scale - 0.5
+    head = fma(scale, r, whole)
+    error = fma(scale, r, whole - head)
+    half = head + fma(scale * r, r * horner(r, c.exp_tail), error)
+    # Below 2^-54 (2^-25 in f32) the result is x: this keeps -0, and subnormals, whose half is inexact.
+    tiny = absolute(x) < 2.0 ** (-2 - x.body.format.mantissa)
+    return select(tiny, x, half + half)
+
+
+def tanh(x: Value) -> Value:
+    """tanh x: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) elsewhere; the sign is copied."""
+    c = _CONSTANTS[x.body.format.dtype]
+    a = absolute(x)
+    square = a * a
+    near = fma(a * square, horner(square, c.tanh_tail), a)
+    clamped = at_most(a, c.tanh_one)
+    r, n = _reduce(clamped + clamped, x.body.format.bias)
+    scale = _power_of_two(n)
+    # e^2|x| + 1 as 2^k·(e^r - 1) + (2^k + 1): one rounding fewer than a finished exponential.
+    e_r_minus_1 = fma(r * r, horner(r, c.exp_tail), r)
+    denominator = fma(scale, e_r_minus_1, scale + 1.0)
+    return copysign(select(a < c.tanh_split, near, 1.0 - 2.0 / denominator), x)

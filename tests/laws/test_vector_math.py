@@ -1,0 +1,209 @@
+"""The vector functions: stated bounds, special values, and the same bits at every number of lanes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from functools import cache
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from graphc_llvm.vector_math import BOUNDS, PRIMS, definition, function_name, requires
+from tests.benchmarks.vector_math_sweep import VectorFunction, loop_module, ulp_errors
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+DTYPES = ("f32", "f64")
+LANES = (1, 4, 8, 16)
+CASES = list(itertools.product(PRIMS, DTYPES))
+UNARY = [prim for prim in PRIMS if prim != "pow"]
+NUMPY: dict[str, Any] = {"f32": np.float32, "f64": np.float64}
+FORMAT = {"f32": (23, -126), "f64": (52, -1022)}
+WIDER: dict[str, Any] = {"f32": np.float64, "f64": np.longdouble}
+
+# Arguments at which a method changes, a result leaves the format, or a multiple of ln 2 or π/2 is near.
+TURNS = [
+    *(0.5625, 1.0, 2.0 / 3, 4.0 / 3, math.sqrt(0.5), math.sqrt(2), 4.0, 6.0, 9.01, 9.25, 19.06, 19.5),
+    *(17.33, 18.0, 36.7, 40.0, 87.34, 88.03, 88.37, 88.7228, 89.0, 103.28, 103.97, 104.0),
+    *(708.4, 709.09, 709.7827, 710.0, 744.44, 745.13, 746.0, 2.0**15, 2.0**28, 2.0**-24, 2.0**-54),
+    *(k * math.log(2) / 2 for k in range(1, 64)),
+    *(k * math.pi / 4 for k in (*range(1, 64), 1001, 20860, 20862)),
+]
+
+
+@cache
+def compiled(prim: str, dtype: str, lanes: int) -> VectorFunction:
+    return VectorFunction(prim, dtype, lanes)
+
+
+@cache
+def samples(dtype: str) -> Array:
+    """Every exponent, both signs; where the functions vary, densely; the turns and their neighbours."""
+    real, rng = NUMPY[dtype], np.random.default_rng(20)
+    bits = 32 if dtype == "f32" else 64
+    integers = rng.integers(0, 2**bits - 1, 60_000, dtype=np.uint64).astype(f"u{bits // 8}")
+    turns = np.array(TURNS).astype(real)
+    near = turns[:, None] * (1 + np.arange(-20, 21) * np.finfo(real).eps).astype(real)
+    powers = np.ldexp(real(1), np.arange(FORMAT[dtype][1] - FORMAT[dtype][0], -FORMAT[dtype][1] + 2))
+    below, above = np.nextafter(powers, real(0)), np.nextafter(powers, real(9))
+    positive = np.concatenate([near.ravel(), powers, below, above])
+    special = np.array([0.0, np.inf, np.nan, np.finfo(real).max, np.finfo(real).tiny], real)
+    uniform = [rng.uniform(-w, w, 15_000).astype(real) for w in (1, 4, 30, 800)]
+    every = np.concatenate([integers.view(real), positive, -positive, special, -special, *uniform])
+    return every[: every.size // 16 * 16].copy()
+
+
+def erf(x: Array) -> Array:
+    """erf = 2/√π · e^(-x²) · Σ 2^n x^(2n+1) / (2n+1)!!, all terms of one sign (Abramowitz & Stegun 7.1.6)."""
+    a = np.minimum(np.abs(x), x.dtype.type(7))
+    term = total = a
+    for n in range(1, 220):
+        term = term * (2 * a * a / (2 * n + 1))
+        total = total + term
+    value = total * np.exp(-a * a) * (2 / np.sqrt(4 * np.arctan(x.dtype.type(1))))
+    return np.asarray(np.copysign(np.where(np.isnan(x), x, np.minimum(value, 1)), x))
+
+
+def reference(prim: str, dtype: str, *inputs: Array) -> Array:
+    """The function in the next wider type, for inputs of `dtype`."""
+    function: Any = {"erf": erf, "pow": np.power}.get(prim) or getattr(np, prim)
+    with np.errstate(all="ignore"):
+        return np.asarray(function(*(x.astype(WIDER[dtype]) for x in inputs)))
+
+
+def arguments(prim: str, dtype: str) -> tuple[Array, ...]:
+    x = samples(dtype)
+    return (x,) if prim != "pow" else (x, np.random.default_rng(5).permutation(x))
+
+
+def same(a: Array, b: Array) -> bool:
+    """Equal bit for bit, any NaN being as good as another."""
+    return bool(np.all((a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")) | (np.isnan(a) & np.isnan(b))))
+
+
+@pytest.mark.parametrize(("prim", "dtype"), CASES)
+def test_error_is_within_the_bound(prim: str, dtype: str) -> None:
+    if np.finfo(WIDER[dtype]).nmant < FORMAT[dtype][0] + 10:
+        pytest.skip("long double is no wider than double here")
+    inputs = arguments(prim, dtype)
+    result, exact = compiled(prim, dtype, 16)(*inputs), reference(prim, dtype, *inputs)
+    error = ulp_errors(result, exact, *FORMAT[dtype])
+    worst = int(np.argmax(error))
+    assert error[worst] <= BOUNDS[prim, dtype], (error[worst], [x[worst].hex() for x in inputs])
+    signs = (np.signbit(result) == np.signbit(exact)) | np.isnan(exact)
+    assert np.all(signs), [x[~signs][:3] for x in inputs]
+
+
+@pytest.mark.parametrize("prim", UNARY)
+def test_f64_agrees_with_fifty_digits(prim: str) -> None:
+    x = samples("f64")
+    x = np.concatenate([x[np.isfinite(x)][::401], np.random.default_rng(3).uniform(-6, 6, 256)])
+    x = x[(x > 0) | (prim != "log")]
+    x = x[(x > -1) | (prim != "log1p")]
+    x = x[(np.abs(x) < 700) | (prim not in ("exp", "expm1"))]
+    x = x[: x.size // 16 * 16].copy()
+    function = getattr(mpmath, prim)
+    with mpmath.workdps(50):
+        exact = [function(mpmath.mpf(float(v))) for v in x]
+        result = compiled(prim, "f64", 8)(x)
+        error = [
+            abs(mpmath.mpf(float(r)) - e) / mpmath.ldexp(1, max(mpmath.frexp(e)[1] - 1, -1022) - 52)
+            for r, e in zip(result, exact, strict=True)
+        ]
+    assert max(error) <= BOUNDS[prim, "f64"], x[int(np.argmax(np.array(error, float)))].hex()
+
+
+@pytest.mark.parametrize(("prim", "dtype"), CASES)
+def test_every_number_of_lanes_gives_the_same_bits(prim: str, dtype: str) -> None:
+    inputs = tuple(x[: x.size // 64 * 16] for x in arguments(prim, dtype))
+    expected = compiled(prim, dtype, 16)(*inputs)
+    for lanes in LANES[:-1]:
+        assert same(compiled(prim, dtype, lanes)(*inputs), expected), lanes
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("prim", "pairs"),
+    [
+        ("exp", "0 1, -0 1, inf inf, -inf 0, 1e4 inf, -1e4 0"),
+        ("log", "1 0, 0 -inf, -0 -inf, inf inf, -1 nan, -inf nan, -1e-30 nan"),
+        ("tanh", "0 0, -0 -0, inf 1, -inf -1, 30 1, -30 -1"),
+        ("erf", "0 0, -0 -0, inf 1, -inf -1, 6.5 1, -6.5 -1"),
+        ("expm1", "0 0, -0 -0, inf inf, -inf -1, 1e4 inf, -1e4 -1"),
+        ("log1p", "0 0, -0 -0, inf inf, -1 -inf, -1.5 nan, -inf nan"),
+        ("sin", "0 0, -0 -0, inf nan, -inf nan"),
+        ("cos", "0 1, -0 1, inf nan, -inf nan"),
+        ("pow", "0 1, 1 1, -0 1, inf 1, nan 1"),
+    ],
+)
+def test_special_values(prim: str, pairs: str, dtype: str) -> None:
+    table = np.array([pair.split() for pair in pairs.split(",")], np.float64).astype(NUMPY[dtype])
+    x, expected = table.T.copy()
+    inputs = (x,) if prim != "pow" else (x, np.zeros_like(x))
+    assert same(compiled(prim, dtype, 1)(*inputs), expected)
+    if prim != "pow":
+        assert np.all(np.isnan(compiled(prim, dtype, 1)(np.full_like(x, math.nan))))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("prim", ["tanh", "erf", "expm1", "log1p", "sin"])
+def test_near_zero_the_result_keeps_a_subnormal_input(prim: str, dtype: str) -> None:
+    smallest = np.ldexp(NUMPY[dtype](1), FORMAT[dtype][1] - FORMAT[dtype][0])
+    x = (np.arange(-8, 8) * smallest).astype(NUMPY[dtype])
+    expected = (x * (2 / math.sqrt(math.pi))).astype(x.dtype) if prim == "erf" else x
+    assert same(compiled(prim, dtype, 16)(x), expected)
+
+
+@pytest.mark.parametrize("prim", ["sin", "cos"])
+def test_a_large_argument_leaves_the_other_lanes_alone(prim: str) -> None:
+    x = np.linspace(-9, 9, 16).astype(np.float32)
+    expected = compiled(prim, "f32", 16)(x)
+    x[5] = 1e30
+    result = compiled(prim, "f32", 16)(x)
+    assert same(np.delete(result, 5), np.delete(expected, 5))
+    assert result[5] == np.float32(getattr(math, prim)(float(x[5])))
+
+
+@pytest.mark.parametrize(("prim", "dtype"), CASES)
+def test_text_is_plain_arithmetic(prim: str, dtype: str) -> None:
+    text = definition(prim, dtype, 8)
+    assert text.startswith("define internal")
+    assert f"@{function_name(prim, dtype, 8)}(" in text
+    assert not re.search(r"\b(fast|nnan|ninf|nsz|arcp|contract|afn|reassoc)\b", text)
+    defined = set(re.findall(r"define [^@]*@([\w.]+)\(", text))
+    called = set(re.findall(r"call [^@]*@([\w.]+)\(", text)) - defined
+    declared = {match for line in requires(prim, dtype, 8) for match in re.findall(r"@([\w.]+)\(", line)}
+    assert called == declared
+    if prim not in ("pow", "sin", "cos"):
+        assert {name.split(".")[1] for name in called} <= {"fma", "fabs", "copysign"}
+        assert " br " not in text and "getelementptr" not in text
+
+
+def test_every_primitive_has_a_bound_and_an_unknown_one_is_refused() -> None:
+    assert set(BOUNDS) == set(CASES)
+    with pytest.raises(KeyError):
+        definition("gamma", "f32", 4)
+    with pytest.raises(KeyError):
+        definition("exp", "f16", 4)
+
+
+def test_module_with_all_functions_has_no_clash() -> None:
+    """All definitions and the deduplicated declarations stand beside each other in one module."""
+    import llvmlite.binding as llvm
+
+    declarations = {line: None for prim, dtype in CASES for n in LANES for line in requires(prim, dtype, n)}
+    definitions = [definition(prim, dtype, n) for prim, dtype in CASES for n in LANES]
+    llvm.parse_assembly("\n".join([*declarations, *definitions])).verify()
+
+
+def test_the_measure_itself_sees_errors() -> None:
+    one = np.array([1.0], np.float32)
+    assert ulp_errors(one, np.array([1 + 2.0**-23]), 23, -126)[0] == 1
+    assert ulp_errors(one, np.array([math.nan]), 23, -126)[0] == math.inf
+    assert ulp_errors(np.array([math.inf], np.float32), np.array([1e39]), 23, -126)[0] == 0
+    assert ulp_errors(np.array([0], np.float32), np.array([2.0**-149]), 23, -126)[0] == 1
+    assert "@graphc.exp.v4f64" in loop_module("exp", "f64", 4)
