@@ -125,7 +125,7 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
             w.do(f"store {t} {vector}, ptr {pointer}, align {dtype.size}")
             return
         name = f"llvm.masked.store.v{n}{_memory_mangled(dtype)}.p0"
-        w.do(w.call(name, "void", f"{t} {vector}", f"ptr align {dtype.size} {pointer}", lanes.mask_value))
+        w.do(w.call(name, "void", f"{t} {vector}", f"ptr {pointer}", f"i32 {dtype.size}", lanes.mask_value))
         return
     if lanes.known is not None:
         for k, pointer in _pointers(w, ix, place, lanes):
@@ -136,7 +136,7 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
     offsets = ix.vector(_only_lanes(place.offset))
     pointers = w.emit(f"getelementptr {MEMORY[dtype]}, ptr {base}, {offsets}")
     name = f"llvm.masked.scatter.v{n}{_memory_mangled(dtype)}.v{n}p0"
-    w.do(w.call(name, "void", f"{t} {vector}", f"<{n} x ptr> align {dtype.size} {pointers}", lanes.mask_value))
+    w.do(w.call(name, "void", f"{t} {vector}", f"<{n} x ptr> {pointers}", f"i32 {dtype.size}", lanes.mask_value))
 
 
 def accumulate_each(w: Writer, ix: Indexer, place: Place, lanes: Lanes, op: str, new: str) -> None:
@@ -240,8 +240,9 @@ def _load_vector(w: Writer, dtype: DType, n: int, pointer: str, mask: str, hint:
     t = memory_type(dtype, n)
     if mask:
         name = f"llvm.masked.load.v{n}{_memory_mangled(dtype)}.p0"
-        at = f"ptr align {dtype.size} {pointer}"
-        text = w.emit(w.call(name, t, at, mask, f"{t} zeroinitializer"), hint)
+        # Since LLVM 22 the alignment is an attribute of the pointer; this form is read by all versions.
+        args = f"ptr {pointer}", f"i32 {dtype.size}", mask, f"{t} zeroinitializer"
+        text = w.emit(w.call(name, t, *args), hint)
     else:
         text = w.emit(f"load {t}, ptr {pointer}, align {dtype.size}", hint)
     return _from_memory(w, dtype, n, text, hint)
