@@ -111,6 +111,5 @@ def unfold(expr: Expr, definition: Callable[[str], Definition]) -> Expr:
     while calls := expr.atoms(AppliedUndef):
         call = min(calls, key=lambda call: (call.count_ops(), str(call)))
         operands, maths = definition(call.func.__name__)
-        meaning = maths.subs(dict(zip(operands, call.args, strict=True)), simultaneous=True)
-        expr = expr.xreplace({call: meaning})
+        expr = expr.xreplace({call: maths.xreplace(dict(zip(operands, call.args, strict=True)))})
     return expr

@@ -154,14 +154,16 @@ class Row:
     def _locals(self) -> tuple[Expr, ...]:
         if not self.differentiable:
             raise InternalError(f"{self.name} gives integers or truth values, which have no gradient")
-        found = []
+        from graphc.ops.formula import unfold
+
+        found, maths = [], unfold(self.expr, definition)
         for k, name in enumerate(self.operands):
             if name in self.grad:
                 found.append(self._parse(self.grad[name]))
             elif self.dtype == "select" and k == 0:
                 found.append(self._parse("0"))
             else:
-                found.append(self.expr.diff(self.symbols[k]))
+                found.append(maths.diff(self.symbols[k]))
         return tuple(found)
 
     @functools.cached_property

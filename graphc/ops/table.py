@@ -131,7 +131,7 @@ _TABLE = (
     row("gelu", "x", "x*(1 + erf(x/sqrt(2)))/2",
         doc="x times the normal distribution function (Hendrycks and Gimpel, arXiv:1606.08415); NaN at -inf"),
     row("gelu_tanh", "x", "x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2",
-        doc="the tanh approximation of gelu, from the same paper; NaN at -inf"),
+        doc="the tanh approximation of gelu, from the same paper; ∂/∂x is NaN where x**2 overflows"),
 
     # ---- sizes, signs and roundings ------------------------------------------------------------------------
     row("abs", "x", "-x if x < 0 else x", compute="abs(x)", grad={"x": "sign(x)"},
