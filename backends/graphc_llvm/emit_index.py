@@ -18,7 +18,7 @@ An index is split by what each term depends on:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias, Union
 
 from graphc.errors import InternalError
@@ -45,7 +45,7 @@ class Affine:
     constant: int
     uniform: Products
     stride: Products
-    varying: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)  # factors are vectors
+    varying: tuple[tuple[int, tuple[str, ...]], ...] = ()  # factors are vectors
 
     @property
     def is_constant(self) -> bool:
@@ -54,9 +54,11 @@ class Affine:
     @property
     def constant_stride(self) -> int | None:
         """Elements between neighbouring lanes, where that is known while compiling."""
+        if not self.stride:
+            return None if self.varying else 0
         if self.varying or any(self.stride):
             return None
-        return self.stride.get((), 0)
+        return self.stride[()]
 
 
 def terms(index: Index) -> Terms:
@@ -71,47 +73,56 @@ class Indexer:
 
     def __init__(self, writer: Writer, env: dict[str, Binding], lanes: int = 1) -> None:
         self.w, self.env, self.lanes = writer, env, lanes
-        self._depth: dict[str, int] = {}  # of the values that occur as factors
+        # Names of values are unique in a function, so what is known of them stays true.
+        self._depth: dict[str, int] = {}
+        self._depths: dict[tuple[str, ...], int] = {(): 0}
+        self._products: dict[tuple[tuple[str, ...], int], str] = {}
+        self._pointers: dict[tuple[object, ...], tuple[str, int]] = {}
 
     def affine(self, polynomial: Terms) -> Affine:
-        constant = 0
+        """Split a polynomial by what each term depends on."""
+        env, constant = self.env, 0
         uniform: Products = {}
         stride: Products = {}
         varying: list[tuple[int, tuple[str, ...]]] = []
         for c, atoms in polynomial:
-            factors: list[str] = []
-            vectors: list[str] = []
-            lane_power = 0
+            factors: tuple[str, ...] = ()
+            vectors: tuple[str, ...] = ()
+            power = 0  # of the lane
             for atom in atoms:
-                bound = self._bound(atom)
-                if isinstance(bound, int):
-                    c *= bound
-                elif isinstance(bound, Lane):
-                    lane_power += 1
-                else:
-                    text = self._as_i64(bound)
-                    (factors if bound.lanes == 1 else vectors).append(text)
+                bound = env.get(atom) if isinstance(atom, str) else self._floor(atom)
+                if bound.__class__ is int:
+                    c *= bound  # type: ignore[operator]
+                elif bound is LANE:
+                    power += 1
+                elif isinstance(bound, Value):
+                    text = bound.text if bound.dtype is DType.I64 else self._widened(bound)
                     self._depth[text] = bound.depth
-            key = tuple(factors)
+                    if bound.lanes == 1:
+                        factors += (text,)
+                    else:
+                        vectors += (text,)
+                else:
+                    raise InternalError(f"the index variable {atom} is not defined here")
             if c == 0:
                 continue
-            if lane_power + len(vectors) > 1 or vectors:
-                vectors += [self._iota()] * lane_power
-                varying.append((c, (*vectors, *(self._splat(f) for f in factors))))
-            elif lane_power:
-                stride[key] = stride.get(key, 0) + c
+            if vectors or power > 1:
+                splats = tuple(self._splat(f) for f in factors)
+                varying.append((c, vectors + (self._iota(),) * power + splats))
+            elif power:
+                stride[factors] = stride.get(factors, 0) + c
             elif factors:
-                uniform[key] = uniform.get(key, 0) + c
+                uniform[factors] = uniform.get(factors, 0) + c
             else:
                 constant += c
-        return Affine(constant, _without_zeros(uniform), _without_zeros(stride), varying)
+        return Affine(constant, _without_zeros(uniform), _without_zeros(stride), tuple(varying))
 
     def scalar(self, products: Products, constant: int) -> Value:
         """The sum of products: one addition per term, each in the scope of its last operand."""
         total, depth = "", 0
-        for factors, c in self._by_depth(products):
-            text, d = self._product(factors, c)
-            depth = max(depth, d)
+        for factors in self._by_depth(products):
+            text, at = self._product(factors, products[factors]), self._deepest(factors)
+            depth = max(depth, at)
             total = self.w.pure(f"add nsw i64 {total}, {text}", depth, "x") if total else text
         if not total:
             return Value(str(constant), DType.I64, 1, 0)
@@ -148,25 +159,21 @@ class Indexer:
 
     def pointer(self, base: str, dtype: DType, a: Affine) -> tuple[str, int]:
         """The address of lane 0 (without the varying part), and its depth: one `getelementptr` per scope."""
+        key = (base, a.constant, *a.uniform.items())
+        found = self._pointers.get(key)
+        if found is not None:
+            return found
         element, text, depth = MEMORY[dtype], base, 0
         groups: dict[int, Products] = {}
-        for factors, c in self._by_depth(a.uniform):
+        for factors, c in a.uniform.items():
             groups.setdefault(self._deepest(factors), {})[factors] = c
-        for at in sorted(groups):
-            step = self.scalar(groups[at], 0)
-            depth = step.depth
+        for depth in sorted(groups):
+            step = self.scalar(groups[depth], 0)
             text = self.w.pure(f"getelementptr {element}, ptr {text}, i64 {step.text}", depth, "p")
         if a.constant:
             text = self.w.pure(f"getelementptr {element}, ptr {text}, i64 {a.constant}", depth, "p")
+        self._pointers[key] = text, depth
         return text, depth
-
-    def _bound(self, atom: Atom) -> Binding:
-        if isinstance(atom, str):
-            try:
-                return self.env[atom]
-            except KeyError:
-                raise InternalError(f"the index variable {atom} is not defined here") from None
-        return self._floor(atom)
 
     def _floor(self, atom: FloorDiv) -> Binding:
         a = self.affine(terms(atom.value))
@@ -192,9 +199,7 @@ class Indexer:
         text = self.w.pure(f"add {kind} {quotient}, {borrow}", value.depth)
         return Value(text, DType.I64, value.lanes, value.depth)
 
-    def _as_i64(self, value: Value) -> str:
-        if value.dtype is DType.I64:
-            return value.text
+    def _widened(self, value: Value) -> str:
         if value.dtype is not DType.I32:
             raise InternalError(f"{value} cannot index a buffer")
         to = "i64" if value.lanes == 1 else f"<{value.lanes} x i64>"
@@ -207,23 +212,30 @@ class Indexer:
         return self.w.splat(Value(factor, DType.I64, 1, self._depth[factor]), self.lanes)
 
     def _deepest(self, factors: tuple[str, ...]) -> int:
-        return max((self._depth[f] for f in factors), default=0)
+        depth = self._depths.get(factors)
+        if depth is None:
+            depth = self._depths[factors] = max(self._depth[f] for f in factors)
+        return depth
 
-    def _by_depth(self, products: Products) -> list[tuple[tuple[str, ...], int]]:
-        return sorted(products.items(), key=lambda item: self._deepest(item[0]))
+    def _by_depth(self, products: Products) -> list[tuple[str, ...]]:
+        return sorted(products, key=self._deepest) if len(products) > 1 else list(products)
 
-    def _product(self, factors: tuple[str, ...], c: int) -> tuple[str, int]:
-        ordered = sorted(factors, key=self._depth.__getitem__)
-        if not ordered:
-            return str(c), 0
-        text, depth = ordered[0], self._depth[ordered[0]]
-        for f in ordered[1:]:
-            depth = self._depth[f]
-            text = self.w.pure(f"mul nsw i64 {text}, {f}", depth, "x")
-        if c != 1:
-            text = self.w.pure(f"mul nsw i64 {text}, {c}", depth, "x")
-        return text, depth
+    def _product(self, factors: tuple[str, ...], c: int) -> str:
+        if not factors:
+            return str(c)
+        text = self._products.get((factors, c))
+        if text is None:
+            ordered = sorted(factors, key=self._depth.__getitem__)
+            text = ordered[0]
+            for f in ordered[1:]:
+                text = self.w.pure(f"mul nsw i64 {text}, {f}", self._depth[f], "x")
+            if c != 1:
+                text = self.w.pure(f"mul nsw i64 {text}, {c}", self._deepest(factors), "x")
+            self._products[(factors, c)] = text
+        return text
 
 
 def _without_zeros(products: Products) -> Products:
+    if all(products.values()):
+        return products
     return {factors: c for factors, c in products.items() if c}

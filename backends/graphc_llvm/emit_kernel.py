@@ -98,7 +98,7 @@ class KernelEmitter:
 
     def _vector(self, site: Site, stmt: For) -> None:
         n = stmt.lanes
-        extent = self.ix.affine(_difference(site))
+        extent = self.ix.affine(site.extent)
         if extent.stride or extent.varying:
             raise InternalError(f"the bounds of {stmt} differ between lanes")
         count = self.ix.scalar(extent.uniform, extent.constant)
@@ -216,6 +216,3 @@ class KernelEmitter:
 def _integer(value: Value) -> int | None:
     return None if value.text.startswith("%") else int(value.text)
 
-
-def _difference(site: Site) -> tuple[tuple[int, tuple[object, ...]], ...]:
-    return (*site.hi, *((-c, atoms) for c, atoms in site.lo))

@@ -119,9 +119,10 @@ def _optimised(text: str) -> llvm.ModuleRef:
     module.triple = llvm.get_default_triple()
     module.data_layout = str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    # Vectors are explicit in the kernels; what is scalar there is meant to be.
+    # Vectors and unrolled loops are explicit in the kernels; LLVM's own would only cost compile time.
     options.loop_vectorization = False
     options.slp_vectorization = False
+    options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return module

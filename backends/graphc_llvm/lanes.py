@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from graphc.ir.types import DType
 from graphc_llvm.emit_index import Affine, Indexer
@@ -46,6 +47,7 @@ class Lanes:
     mask: str = ""
 
     @staticmethod
+    @lru_cache(maxsize=None)
     def constant(count: int, active: int) -> Lanes:
         bits = ", ".join(f"i1 {'true' if k < active else 'false'}" for k in range(count))
         return Lanes(count, active, mask="" if active == count else f"<{bits}>")

@@ -39,6 +39,7 @@ class Site:
     offset: Terms = ()  # of the element that is accessed; of a LetIndex: its index
     lo: Terms = ()  # of a loop
     hi: Terms = ()
+    extent: Terms = ()
     padded: bool = False  # surplus lanes of this access stay inside a local buffer, so they need no mask
     copies: int = 1  # of an Alloc: lanes that have a copy each
 
@@ -111,7 +112,7 @@ class Sites:
             self._known[stmt.var] = lo + Dim.of(stmt.var)
         body = self._build(stmt.body, inner)
         self._known.pop(stmt.var, None)
-        return Site(stmt, line, body, lo=terms(lo), hi=terms(hi))
+        return Site(stmt, line, body, lo=terms(lo), hi=terms(hi), extent=terms(hi - lo))
 
     def _alloc(self, stmt: Alloc, line: int, context: _Context) -> Site:
         buffer = stmt.buffer

@@ -91,12 +91,11 @@ def splatted(text: str, dtype: DType, lanes: int) -> str:
 class Scope:
     """Lines under way; `label` names the block that the next line belongs to."""
 
-    __slots__ = ("label", "lines", "known")
+    __slots__ = ("label", "lines")
 
     def __init__(self, label: str) -> None:
         self.label = label
         self.lines: list[str] = []
-        self.known: dict[str, str] = {}  # pure instruction → the name of its result
 
 
 class Writer:
@@ -109,6 +108,8 @@ class Writer:
         self.flags = " reassoc nsz arcp contract afn" if fast else ""
         self.declarations: dict[str, None] = {}  # functions that the lines call: `declare` lines
         self.functions: dict[tuple[str, DType, int], None] = {}  # vector functions that the lines call
+        # Pure instruction → the name of its result.  Its operands are in scope only while the result is.
+        self._known: dict[str, str] = {}
         self._allocas: list[str] = []
         self._names: dict[str, int] = {}
 
@@ -134,11 +135,10 @@ class Writer:
 
     def pure(self, rhs: str, depth: int, hint: str = "v") -> str:
         """`%hint = rhs` in the scope where its last operand is defined; the same text is written once."""
-        scope = self.scopes[depth]
-        name = scope.known.get(rhs)
+        name = self._known.get(rhs)
         if name is None:
-            name = scope.known[rhs] = "%" + self.name(hint)
-            scope.lines.append(f"  {name} = {rhs}{self.location}")
+            name = self._known[rhs] = "%" + self.name(hint)
+            self.scopes[depth].lines.append(f"  {name} = {rhs}{self.location}")
         return name
 
     def do(self, text: str) -> None:
