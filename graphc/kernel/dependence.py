@@ -126,7 +126,7 @@ def separates(var: str, group: list[Access], inside: frozenset[str]) -> bool:
                 break
             rests.append((low, high))
         else:
-            if all(nonnegative(slope - 1 - (h - l)) for _, h in rests for l, _ in rests):
+            if all(nonnegative(slope - 1 - (high - low)) for _, high in rests for low, _ in rests):
                 return True
     return False
 
@@ -149,7 +149,7 @@ def groups(body: Iterable[Stmt], bounds: Bounds | None = None) -> dict[str, list
 
 
 def carried(loop: For, *, sums: bool = False) -> str | None:
-    """Why the iterations of a loop are not independent, else None; with `sums`, accumulations are no reason."""
+    """Why the iterations of a loop are not independent, else None; `sums` lets accumulations pass."""
     inside = assigned(loop.body)
     for group in groups(loop.body).values():
         if sums and reduction(group):
@@ -164,15 +164,18 @@ def carried(loop: For, *, sums: bool = False) -> str | None:
 def interchange(outer: For, inner: For) -> str | None:
     """Why two perfectly nested loops cannot change places, else None.
 
-    A dependence that is carried by both loops, in opposite directions, would be turned round; there is none if
-    either loop separates all accesses of a buffer for every value of the other.
+    A dependence that is carried by both loops, in opposite directions, would be turned round; there is none
+    if either loop separates all accesses of a buffer for every value of the other.
     """
     inside = assigned(inner.body)
     ranges = {outer.var: (outer.lo, outer.hi), inner.var: (inner.lo, inner.hi)}
     for group in groups(inner.body).values():
         if reduction(group):
             continue
-        wide = {v: [Access(a.stmt, {v: ranges[v], **a.bounds}) for a in group] for v in ranges}
-        if not (separates(inner.var, wide[outer.var], inside) or separates(outer.var, wide[inner.var], inside)):
+        for var, other in ((inner.var, outer.var), (outer.var, inner.var)):
+            wide = [Access(a.stmt, {other: ranges[other], **a.bounds}) for a in group]
+            if separates(var, wide, inside):
+                break
+        else:
             return f"two iterations may meet at {group[-1]}"
     return None

@@ -43,7 +43,7 @@ from graphc.kernel.ir import (
     walk,
 )
 
-S = TypeVar("S", Alloc, Load, LetIndex, Let, Store, Accumulate, For)
+S = TypeVar("S", bound=Stmt)
 
 
 class ScheduleError(GraphcError):
@@ -130,7 +130,7 @@ class Edit:
                 found.append(path)
             stack.extend((*path, s) for s in path[-1].body if isinstance(s, For))
         if len(found) != 1:
-            raise self.error(var, "there is no such loop" if not found else f"{len(found)} loops have this name")
+            raise self.error(var, f"{len(found)} loops have this name" if found else "there is no such loop")
         return found[0]
 
     def loop(self, var: str) -> For:
@@ -162,8 +162,7 @@ class Edit:
                 if inner is not s.body:
                     new = replace(new, body=inner)
             result.append(self.derive(new, s))
-        unchanged = all(a is b for a, b in zip(result, body, strict=True))
-        return body if unchanged and isinstance(body, tuple) else tuple(result)
+        return body if isinstance(body, tuple) and same(result, body) else tuple(result)
 
     def substitute(self, body: Sequence[Stmt], index: Mapping[str, Index]) -> tuple[Stmt, ...]:
         """The same statements with variables of their indices replaced."""
@@ -208,8 +207,7 @@ class Edit:
                     result.extend(new)
                 elif isinstance(s, For):
                     inner = rebuild(s.body)
-                    same = len(inner) == len(s.body) and all(a is b for a, b in zip(inner, s.body, strict=True))
-                    result.append(s if same else self.derive(replace(s, body=inner), s))
+                    result.append(s if same(inner, s.body) else self.derive(replace(s, body=inner), s))
                 else:
                     result.append(s)
             return tuple(result)
@@ -240,6 +238,11 @@ class Edit:
             if not hits:
                 raise InternalError(f"{self.step} does not say where `{text.strip()}` comes from")
         return new, Forward(tuple(tuple(sorted(set(f))) for f in forward))
+
+
+def same(a: Sequence[Stmt], b: Sequence[Stmt]) -> bool:
+    """Whether two bodies consist of the same objects."""
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
 
 
 def shape_names(b: Buffer) -> tuple[str, ...]:
@@ -286,6 +289,6 @@ def rename_apart(kernel: Kernel) -> tuple[Kernel, Forward]:
             else:
                 taken.update(declared(s))
             result.append(s)
-        return body if all(a is b for a, b in zip(result, body, strict=True)) else tuple(result)
+        return body if same(result, body) else tuple(result)
 
     return edit.finish(replace(kernel, body=copy(kernel.body)))

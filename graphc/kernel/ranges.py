@@ -17,7 +17,8 @@ from typing import TypeAlias
 
 from graphc.ir.dims import Dim, FloorDiv, Index, coefficient, names, product, substitute
 
-Bounds: TypeAlias = Mapping[str, tuple[Index, Index]]  # variable → (first value, one past the last), outermost first
+Bounds: TypeAlias = Mapping[str, tuple[Index, Index]]
+"""Variable → (first value, one past the last), outermost first."""
 
 
 def nonnegative(index: Index) -> bool:
@@ -66,7 +67,7 @@ def least(index: Index, bounds: Bounds) -> Index | None:
 
 def _extreme(index: Index, bounds: Bounds, upper: bool) -> Index | None:
     # Innermost first, because the range of an inner loop may speak of the outer ones.
-    for var in reversed(bounds):
+    for var in reversed(tuple(bounds)):
         if isinstance(index, int):
             break
         if var not in names(index):
