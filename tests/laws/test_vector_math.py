@@ -8,6 +8,7 @@ import re
 from functools import cache
 from typing import Any
 
+import llvmlite.binding as llvm
 import mpmath
 import numpy as np
 import pytest
@@ -137,16 +138,41 @@ def test_every_number_of_lanes_gives_the_same_bits(prim: str, dtype: str) -> Non
         ("log1p", "0 0, -0 -0, inf inf, -1 -inf, -1.5 nan, -inf nan"),
         ("sin", "0 0, -0 -0, inf nan, -inf nan"),
         ("cos", "0 1, -0 1, inf nan, -inf nan"),
-        ("pow", "0 1, 1 1, -0 1, inf 1, nan 1"),
     ],
 )
 def test_special_values(prim: str, pairs: str, dtype: str) -> None:
     table = np.array([pair.split() for pair in pairs.split(",")], np.float64).astype(NUMPY[dtype])
     x, expected = table.T.copy()
-    inputs = (x,) if prim != "pow" else (x, np.zeros_like(x))
-    assert same(compiled(prim, dtype, 1)(*inputs), expected)
-    if prim != "pow":
-        assert np.all(np.isnan(compiled(prim, dtype, 1)(np.full_like(x, math.nan))))
+    assert same(compiled(prim, dtype, 1)(x), expected)
+    assert np.all(np.isnan(compiled(prim, dtype, 1)(np.full_like(x, math.nan))))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_special_values_of_pow_are_those_of_the_c_library(dtype: str) -> None:
+    """C99, F.9.4.4: NumPy's power, for every pair of values of which one is special."""
+    smallest, largest = np.finfo(NUMPY[dtype]).smallest_subnormal, np.finfo(NUMPY[dtype]).max
+    ordinary = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 2.0**23 + 1, 2.0**60, smallest, largest, math.inf]
+    values = np.array([*ordinary, *(-v for v in ordinary), math.nan, 1e-3], NUMPY[dtype])
+    x, y = (np.ascontiguousarray(v.ravel()) for v in np.meshgrid(values, values))
+    result, exact = compiled("pow", dtype, 1)(x, y), reference("pow", dtype, x, y)
+    error = ulp_errors(result, exact, *FORMAT[dtype])
+    wrong = (error > BOUNDS["pow", dtype]) | ((np.signbit(result) != np.signbit(exact)) & ~np.isnan(exact))
+    assert not np.any(wrong), list(zip(x[wrong], y[wrong], result[wrong], exact[wrong], strict=True))[:5]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("spread", [1e-4, 1e-2, 0.5, 10.0, 60.0])
+def test_pow_over_the_whole_range_of_results(dtype: str, spread: float) -> None:
+    """Bases 2^±spread, and exponents that bring the result anywhere between underflow and overflow."""
+    rng, count = np.random.default_rng(7), 50_000
+    log2_x = rng.uniform(-spread, spread, count)
+    x = np.exp2(log2_x).astype(NUMPY[dtype])
+    y = (rng.uniform(*(FORMAT[dtype][1] - 30, -FORMAT[dtype][1] + 3), count) / log2_x).astype(x.dtype)
+    integer = np.abs(y) > 4
+    x, y = np.where(integer & (rng.random(count) < 0.2), -x, x), np.where(integer, np.rint(y), y)
+    error = ulp_errors(compiled("pow", dtype, 16)(x, y), reference("pow", dtype, x, y), *FORMAT[dtype])
+    worst = int(np.argmax(error))
+    assert error[worst] <= BOUNDS["pow", dtype], (error[worst], x[worst], y[worst])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -178,9 +204,16 @@ def test_text_is_plain_arithmetic(prim: str, dtype: str) -> None:
     called = set(re.findall(r"call [^@]*@([\w.]+)\(", text)) - defined
     declared = {match for line in requires(prim, dtype, 8) for match in re.findall(r"@([\w.]+)\(", line)}
     assert called == declared
-    if prim not in ("pow", "sin", "cos"):
-        assert {name.split(".")[1] for name in called} <= {"fma", "fabs", "copysign"}
+    if prim not in ("sin", "cos"):
+        assert {name.split(".")[1] for name in called} <= {"fma", "fabs", "copysign", "roundeven"}
         assert " br " not in text and "getelementptr" not in text
+
+
+@pytest.mark.parametrize(("prim", "dtype"), [case for case in CASES if case[0] not in ("sin", "cos")])
+def test_machine_code_calls_nothing(prim: str, dtype: str) -> None:
+    if not llvm.get_host_cpu_features().get("fma"):
+        pytest.skip("this machine has no fused multiply-add instruction")
+    assert not re.search(r"^\tcall", compiled(prim, dtype, 16).assembly, re.MULTILINE)
 
 
 def test_every_primitive_has_a_bound_and_an_unknown_one_is_refused() -> None:
@@ -193,8 +226,6 @@ def test_every_primitive_has_a_bound_and_an_unknown_one_is_refused() -> None:
 
 def test_module_with_all_functions_has_no_clash() -> None:
     """All definitions and the deduplicated declarations stand beside each other in one module."""
-    import llvmlite.binding as llvm
-
     declarations = {line: None for prim, dtype in CASES for n in LANES for line in requires(prim, dtype, n)}
     definitions = [definition(prim, dtype, n) for prim, dtype in CASES for n in LANES]
     llvm.parse_assembly("\n".join([*declarations, *definitions])).verify()

@@ -163,6 +163,9 @@ class Value:
     def __truediv__(self, other: Value | float) -> Value:
         return self._binary("fdiv", "sdiv", other)
 
+    def __neg__(self) -> Value:
+        return self.body.append(self.kind, f"fneg {self.body.type(self.kind)} {self.name}")
+
     def __radd__(self, other: float) -> Value:
         return self._binary("fadd", "add", other, swap=True)
 
@@ -184,6 +187,9 @@ class Value:
 
     def __and__(self, other: Value | int) -> Value:
         return self._binary("", "and", other)
+
+    def __or__(self, other: Value | int) -> Value:
+        return self._binary("", "or", other)
 
     def __xor__(self, other: Value | int) -> Value:
         return self._binary("", "xor", other)
@@ -229,6 +235,11 @@ def fma(a: Value, b: Value | float, c: Value | float) -> Value:
 
 def absolute(a: Value) -> Value:
     return a.body.intrinsic("fabs", a)
+
+
+def rint(a: Value) -> Value:
+    """The nearest integer; of two, the even one."""
+    return a.body.intrinsic("roundeven", a)
 
 
 def copysign(magnitude: Value, sign: Value) -> Value:

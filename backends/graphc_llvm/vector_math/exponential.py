@@ -138,9 +138,15 @@ def _power_of_two(n: Value) -> Value:
 
 def exp(x: Value) -> Value:
     """e^x, scaled in two steps, so that overflow and subnormal results are rounded once, at the end."""
+    return exp_of_sum(x, None)
+
+
+def exp_of_sum(x: Value, low: Value | None) -> Value:
+    """e^(x + low), where low is of the order of a rounding of x."""
     c = _CONSTANTS[x.body.format.dtype]
     x = at_least(at_most(x, c.overflow), c.underflow)
     r, n = _reduce(x, 2 * x.body.format.bias)
+    r = r if low is None else r + low
     half = n >> 1
     e_r = horner(r, (*c.exp_tail, 1.0, 1.0))
     return e_r * _power_of_two(half) * _power_of_two(n - half)

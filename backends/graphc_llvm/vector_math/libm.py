@@ -1,8 +1,8 @@
 """Level 6: calls of the C library's scalar functions, lane by lane.
 
-Two uses: `pow`, which has no vector arithmetic here yet, and the very large arguments of sin and cos.
+Used for the very large arguments of sin and cos.
 
-    lane_by_lane(body, "pow")     extract each lane, call `pow` or `powf`, insert the result
+    lane_by_lane(body, "sin")     extract each lane, call `sin` or `sinf`, insert the result
     guarded(body, fast, mask, f)  `fast`, but in a cold block f(x) for the lanes of `mask`, if there are any
 
 >>> from graphc_llvm.vector_math.builder import Body

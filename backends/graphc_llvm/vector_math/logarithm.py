@@ -85,7 +85,7 @@ def _scaled_down(x: Value, e: Value) -> Value:
     return (x.bits() - (e << x.body.format.mantissa)).as_real()
 
 
-def _as_real(e: Value) -> Value:
+def as_real(e: Value) -> Value:
     """A small integer as a real: placed in the low bits of 1.5·2^mantissa, which is then subtracted."""
     fmt = e.body.format
     return (e + fmt.pattern(fmt.rounder)).as_real() - fmt.rounder
@@ -110,8 +110,8 @@ def _with_edges(result: Value, x: Value, pole: float) -> Value:
     return select(x <= pole, select(x.equals(pole), -math.inf, math.nan), result)
 
 
-def log(x: Value) -> Value:
-    """ln x."""
+def split(x: Value) -> tuple[Value, Value]:
+    """(e, f) with x = 2^e·(1 + f), for positive finite x; e is an integer."""
     fmt = x.body.format
     # A subnormal is scaled up first: its exponent field says nothing.
     shift = fmt.mantissa + 2
@@ -119,8 +119,13 @@ def log(x: Value) -> Value:
     normal = select(subnormal, x * 2.0**shift, x)
     e = _exponent(normal)
     f = _scaled_down(normal, e) - 1.0
-    e = select(subnormal, e - shift, e)
-    return _with_edges(_sum(_as_real(e), f), x, pole=0.0)
+    return select(subnormal, e - shift, e), f
+
+
+def log(x: Value) -> Value:
+    """ln x."""
+    e, f = split(x)
+    return _with_edges(_sum(as_real(e), f), x, pole=0.0)
 
 
 def log1p(x: Value) -> Value:
@@ -130,4 +135,4 @@ def log1p(x: Value) -> Value:
     # 4·2^-e is normal for every e that occurs, 2^-e is not.
     four = ((fmt.bias + 2 - e) << fmt.mantissa).as_real()
     f = _scaled_down(x, e) + fma(four, 0.25, -1.0)
-    return copysign(_with_edges(_sum(_as_real(e), f), x, pole=-1.0), x)
+    return copysign(_with_edges(_sum(as_real(e), f), x, pole=-1.0), x)
