@@ -226,12 +226,15 @@ class For:
 Stmt: TypeAlias = Union[Alloc, Load, LetIndex, Let, Store, Accumulate, For]
 
 
+Access: TypeAlias = OneOf["in", "out", "inout"]
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A buffer of the caller, and what the kernel does with it."""
 
     buffer: Buffer
-    access: OneOf["in", "out", "inout"]
+    access: Access
 
     def __str__(self) -> str:
         return f"{self.buffer} {self.access}"
@@ -250,7 +253,25 @@ class Kernel:
     def dims(self) -> tuple[str, ...]:
         """The named dimensions that the kernel needs at run time, sorted."""
         found = {n for p in self.parameters for d in p.buffer.shape for n in names(d)}
-        return tuple(sorted(found))
+        bound: set[str] = set()
+        for stmt in walk(self.body):
+            match stmt:
+                case For(var=var, lo=lo, hi=hi):
+                    bound.add(var)
+                    found.update((*names(lo), *names(hi)))
+                case LetIndex(temp=temp, index=value):
+                    bound.add(temp.name)
+                    found.update(names(value))
+                case Load(temp=temp, index=index):
+                    bound.add(temp.name)
+                    found.update(n for i in index for n in names(i))
+                case Store(index=index) | Accumulate(index=index):
+                    found.update(n for i in index for n in names(i))
+                case Let(temp=temp):
+                    bound.add(temp.name)
+                case Alloc(buffer=buffer):
+                    found.update(n for d in buffer.shape for n in names(d))
+        return tuple(sorted(found - bound))
 
     def __str__(self) -> str:
         return "\n".join(line for line, _ in kernel_lines(self))

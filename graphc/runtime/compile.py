@@ -20,10 +20,17 @@ from typing import cast
 from graphc.errors import ArgumentError
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify_graph
+from graphc.kernel.assemble import assemble
+from graphc.kernel.program import Executable
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor
+from graphc.passes.fuse import fuse
 from graphc.passes.pipeline import optimize
-from graphc.runtime.function import Function
+from graphc.runtime.backends import load
+from graphc.runtime.cache import default_cache
+from graphc.runtime.dims import dim_sources
+from graphc.runtime.function import Compiled, Function
+from graphc.runtime.interpreter import InterpreterExecutable
 
 BACKENDS = ("llvm", "cuda", "reference", "interpreter")
 
@@ -65,10 +72,24 @@ def compile(
     )
     _check_inputs(graph, inputs)
     verify_graph(graph)
+    dim_sources(graph.inputs)
     optimized, log = optimize(graph, disable=disable, fast=fast)
-    return Function(
-        graph, optimized, log, backend=backend, single=single, disable=disable, fast=fast, threads=threads, cache=cache
-    )
+    compiled: Compiled | None = None
+    stages: tuple[str, ...] = ()
+    if backend != "reference":
+        clusters = fuse(optimized, log, enabled="fuse" not in disable)
+        program, layout = assemble(optimized, clusters)
+        executable: Executable
+        if backend == "interpreter":
+            executable = InterpreterExecutable(program)
+        else:
+            target = load(backend)
+            stages = target.stages
+            executable = target.build(
+                program, fast=fast, threads=threads, cache=default_cache() if cache else None
+            )
+        compiled = Compiled(tuple(clusters), program, layout, executable)
+    return Function(graph, optimized, log, backend=backend, stages=stages, single=single, compiled=compiled)
 
 
 def _check_inputs(graph: Graph, inputs: Sequence[Tensor]) -> None:

@@ -2,15 +2,26 @@
 
 >>> import graphc as gc
 >>> x, y = gc.inputs("x y")
->>> fn = gc.compile([x, y], [x * y, x + y], backend="reference")
+>>> fn = gc.compile([x, y], [x * y, x + y])
 >>> fn(2.0, 3.0)
 (array(6.), array(5.))
+>>> print(fn.stage("kernels"))
+kernel k0_add(x: f64[] in, y: f64[] in, out0: f64[] out, out1: f64[] out)
+  t0 = load x[]
+  t1 = load y[]
+  t2 = mul t0 t1
+  t3 = add t0 t1
+  store out0[], t2
+  store out1[], t3
 """
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Collection, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,13 +30,42 @@ from graphc.ir.dims import Dim, evaluate
 from graphc.ir.graph import Graph, graph_text
 from graphc.ir.node import Node
 from graphc.ir.types import Array, shape_text
+from graphc.kernel.assemble import Layout
+from graphc.kernel.memory import ALIGNMENT, plan
+from graphc.kernel.program import Executable, Program
 from graphc.ops.leaves import Input, Param
+from graphc.passes.fuse import Cluster
 from graphc.passes.log import Log
 from graphc.runtime import reference
+from graphc.runtime.cost import Cost, program_cost
+from graphc.runtime.dims import dim_sources
+
+GRAPH_STAGES = ("graph", "optimized", "fused", "kernels")
+_PLANS_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What lies below the graph: clusters, the program, and what the back end made of it."""
+
+    clusters: tuple[Cluster, ...]
+    program: Program
+    layout: Layout
+    executable: Executable
+
+
+@dataclass(slots=True)
+class _Workspace:
+    """The memory of one binding of the named dimensions: an arena, and the address of every buffer."""
+
+    arena: Array
+    addresses: list[int]
+    dims: list[int]
+    output_shapes: list[tuple[int, ...]]
 
 
 class Function:
-    """What `gc.compile` returns."""
+    """What `gc.compile` returns: call it with one argument for each input, in order or by name."""
 
     def __init__(
         self,
@@ -34,72 +74,198 @@ class Function:
         log: Log,
         *,
         backend: str,
+        stages: Collection[str],
         single: bool,
-        disable: Collection[str],
-        fast: bool,
-        threads: int | None,
-        cache: bool,
+        compiled: Compiled | None,
     ) -> None:
         self.graph, self.optimized, self.log = graph, optimized, log
         self.backend, self.single = backend, single
+        self.stages = (*GRAPH_STAGES, *stages) if compiled is not None else GRAPH_STAGES[:2]
+        self._compiled = compiled
         self._lock = threading.Lock()
+        self._workspaces: OrderedDict[tuple[int, ...], _Workspace] = OrderedDict()
+        self._names = tuple(n.op.title for n in graph.inputs if isinstance(n.op, Input))
+        self._wanted = tuple(n.type.dtype.numpy for n in graph.inputs)
+        self._out_dtypes = tuple(n.type.dtype.numpy for n in graph.outputs)
+        # A named dimension is read off one axis of one argument; all others are compared with it.
+        self._dim_sources = dim_sources(graph.inputs)
+        self._static = tuple(
+            n.type.shape if all(isinstance(d, int) for d in n.type.shape) else None for n in graph.inputs
+        )
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}: {n.type}" for name, n in zip(self._names, self.graph.inputs, strict=True))
+        results = ", ".join(str(n.type) for n in self.graph.outputs)
+        return f"<function {self.graph.name}({arguments}) -> {results} by {self.backend}>"
 
     def __call__(self, *args: object, **kwargs: object) -> Array | tuple[Array, ...]:
-        """Run once: one argument for each input, in order or by name."""
         arrays = self.bind(args, kwargs)
+        results = self._evaluate(arrays) if self._compiled is None else self._run(self._compiled, arrays)
+        return results[0] if self.single else tuple(results)
+
+    def _evaluate(self, arrays: list[Array]) -> list[Array]:
+        """By the reference; updates are made after everything is computed."""
         with self._lock:
             values = reference.evaluate(self.optimized, arrays)
             count = len(self.graph.outputs)
-            for (target, _), value in zip(self.optimized.updates, values[count:], strict=True):
+            # Values may share memory with arguments, constants or parameters: results belong to the caller.
+            results = [np.array(v, order="C") for v in values[:count]]
+            for (target, _), value in zip(self.optimized.updates, [np.array(v) for v in values[count:]], strict=True):
                 assert isinstance(target.op, Param)
                 target.op.variable.value[...] = value
-        # Values may share memory with arguments or constants; results belong to the caller.
-        results = tuple(np.array(v, order="C") for v in values[:count])
-        return results[0] if self.single else results
+        return results
 
-    def bind(self, args: Sequence[object], kwargs: dict[str, object]) -> list[Array]:
-        """Arguments as contiguous arrays of the right dtype and shape; raises ArgumentError."""
-        names = [n.op.title for n in self.graph.inputs if isinstance(n.op, Input)]
-        given = list(args)
+    def _run(self, compiled: Compiled, arrays: list[Array]) -> list[Array]:
+        """Natively: write the addresses of the caller's arrays into the table, and call."""
+        key = tuple(arrays[k].shape[axis] for _, k, axis in self._dim_sources)
+        layout = compiled.layout
+        with self._lock:
+            space = self._workspaces.get(key)
+            if space is None:
+                space = self._workspace(compiled, key)
+            table = space.addresses
+            for position, a in zip(layout.inputs, arrays, strict=True):
+                table[position] = a.ctypes.data
+            results = [np.empty(s, d) for s, d in zip(space.output_shapes, self._out_dtypes, strict=True)]
+            for position, a in zip(layout.outputs, results, strict=True):
+                table[position] = a.ctypes.data
+            for position, param in layout.params:
+                table[position] = param.variable.value.ctypes.data
+            compiled.executable.run(table, space.dims)
+        return results
+
+    def _workspace(self, compiled: Compiled, key: tuple[int, ...]) -> _Workspace:
+        """Plan and allocate for a binding of the dimensions that was not seen before."""
+        program, layout = compiled.program, compiled.layout
+        dims = {name: size for (name, _, _), size in zip(self._dim_sources, key, strict=True)}
+        scratch = compiled.executable.scratch()
+        places = plan(program, dims, scratch)
+        arena = np.zeros(places.size + ALIGNMENT, np.uint8)
+        base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
+        addresses = [0] * len(program.buffers)
+        for k, b in enumerate(program.buffers):
+            if b.value is not None:
+                addresses[k] = b.value.ctypes.data
+        for k, offset in places.offsets.items():
+            addresses[k] = base + offset
+        addresses += [base + offset for offset in places.scratch]
+        shapes = [tuple(evaluate(d, dims) for d in n.type.shape) for n in self.graph.outputs]
+        space = _Workspace(arena, addresses, [dims[d] for d in program.dims], shapes)
+        self._workspaces[key] = space
+        if len(self._workspaces) > _PLANS_KEPT:
+            self._workspaces.popitem(last=False)
+        return space
+
+    def bind(self, args: Sequence[object], kwargs: Mapping[str, object] = {}) -> list[Array]:
+        """Arguments as contiguous arrays of the right dtype and shape, without a copy where they are; raises
+        ArgumentError."""
+        names = self._names
+        if kwargs or len(args) != len(names):
+            args = self._by_name(args, kwargs)
+        arrays: list[Array] = []
+        for value, wanted, static in zip(args, self._wanted, self._static, strict=True):
+            if isinstance(value, np.ndarray) and value.dtype == wanted and value.flags.c_contiguous and value.shape == static:
+                arrays.append(value)
+            else:
+                arrays.append(self._converted(len(arrays), value))
+        if self._dim_sources:
+            self._check_dims(arrays)
+        return arrays
+
+    def _by_name(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[object]:
+        names, given, rest = self._names, list(args), dict(kwargs)
         for name in names[len(given) :]:
-            if name not in kwargs:
-                raise ArgumentError(f"{self.graph.name} misses the argument `{name}`", fix=f"call it with ({', '.join(names)})")
-            given.append(kwargs.pop(name))
-        if len(given) > len(names) or kwargs:
-            extra = f"`{next(iter(kwargs))}`" if kwargs else f"{len(given)} of them"
+            if name not in rest:
+                raise ArgumentError(
+                    f"{self.graph.name} misses the argument `{name}`", fix=f"call it with ({', '.join(names)})"
+                )
+            given.append(rest.pop(name))
+        if len(given) > len(names) or rest:
+            extra = f"`{next(iter(rest))}`" if rest else f"{len(given)} of them"
             raise ArgumentError(f"{self.graph.name} takes {len(names)} arguments ({', '.join(names)}), and got {extra}")
-        dims: dict[str, int] = {}
-        return [_checked(n, name, value, dims) for n, name, value in zip(self.graph.inputs, names, given, strict=True)]
+        return given
+
+    def _converted(self, k: int, value: object) -> Array:
+        """One argument as a contiguous array of its input's dtype and rank."""
+        n, name, wanted = self.graph.inputs[k], self._names[k], self._wanted[k]
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise ArgumentError(f"`{name}` is {n.type}, and the argument is no array of numbers") from None
+        if array.dtype != wanted:
+            if isinstance(value, np.ndarray) or not np.can_cast(array.dtype, wanted, "same_kind"):
+                raise ArgumentError(
+                    f"`{name}` is {n.type}, and the argument is of dtype {array.dtype}",
+                    fix=f'pass {name}.astype("{wanted}")',
+                )
+            array = array.astype(wanted)
+        if array.ndim != n.type.rank or any(
+            isinstance(d, int) and d != size for d, size in zip(n.type.shape, array.shape, strict=True)
+        ):
+            raise self._misfit(n, name, array, {})
+        return array if array.flags.c_contiguous else np.array(array, order="C")
+
+    def _check_dims(self, arrays: list[Array]) -> None:
+        """All axes with a named dimension have the size that its first axis gave it."""
+        dims = {name: arrays[k].shape[axis] for name, k, axis in self._dim_sources}
+        for n, name, a in zip(self.graph.inputs, self._names, arrays, strict=True):
+            for d, size in zip(n.type.shape, a.shape, strict=True):
+                if isinstance(d, Dim) and evaluate(d, dims) != size:
+                    raise self._misfit(n, name, a, dims)
+
+    def _misfit(self, n: Node, name: str, array: Array, dims: Mapping[str, int]) -> ArgumentError:
+        known = ", ".join(f"{k} = {dims[k]}" for k in n.type.dims if k in dims)
+        return ArgumentError(
+            f"`{name}` is {n.type}{f' with {known}' if known else ''}, and the argument has the shape {shape_text(array.shape)}",
+            why=f"it has {array.ndim} axes, not {n.type.rank}" if array.ndim != n.type.rank else "a dimension differs",
+        )
 
     def stage(self, name: str) -> str:
-        """The text of a level: "graph", "optimized", ..."""
+        """The text of a level: "graph", "optimized", "fused", "kernels", "scheduled", and the back end's own."""
         if name == "graph":
             return graph_text(self.graph, sources=True)
         if name == "optimized":
             return graph_text(self.optimized, sources=True)
-        raise ArgumentError(f"the {self.backend} back end has no stage {name!r}", fix='use "graph" or "optimized"')
-
-
-def _checked(n: Node, name: str, value: object, dims: dict[str, int]) -> Array:
-    """One argument as an array, its named dimensions bound or compared."""
-    wanted = n.type.dtype.numpy
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
-    if array.dtype != wanted:
-        if isinstance(value, np.ndarray) or not np.can_cast(array.dtype, wanted, "same_kind"):
-            raise ArgumentError(
-                f"`{name}` is {n.type}, and the argument is of dtype {array.dtype}", fix=f"pass it as {name}.astype({str(wanted)!r})"
-            )
-        array = array.astype(wanted)
-    fits = array.ndim == n.type.rank
-    for d, size in zip(n.type.shape, array.shape, strict=False):
-        if isinstance(d, Dim) and str(d).isidentifier():
-            fits = fits and dims.setdefault(str(d), size) == size
-        elif fits:
-            fits = (d if isinstance(d, int) else evaluate(d, dims)) == size
-    if not fits:
-        known = "".join(f" ({k} is {v})" for k, v in dims.items() if k in n.type.dims)
+        if self._compiled is not None:
+            if name == "fused":
+                return fused_text(self.optimized, self._compiled.clusters)
+            if name == "kernels":
+                return str(self._compiled.program)
+            if name in self.stages:
+                return self._compiled.executable.text(name)
         raise ArgumentError(
-            f"`{name}` is {n.type}{known}, and the argument has the shape {shape_text(array.shape)}",
-            why="its number of axes differs" if array.ndim != n.type.rank else "a dimension differs",
+            f"the {self.backend} back end has no stage {name!r}", fix=f"use one of {', '.join(self.stages)}"
         )
-    return np.ascontiguousarray(array).reshape(array.shape)
+
+    @property
+    def program(self) -> Program:
+        """The kernels, unscheduled; see `scheduled`."""
+        return self._below().program
+
+    @property
+    def scheduled(self) -> Program:
+        """The kernels that were emitted."""
+        return self._below().executable.scheduled()
+
+    @functools.cached_property
+    def cost(self) -> Cost:
+        """Arithmetic and memory traffic, kernel by kernel, and the size of the arena."""
+        return program_cost(self._below().program, self._below().executable.scratch())
+
+    def _below(self) -> Compiled:
+        if self._compiled is None:
+            raise ArgumentError(f"the {self.backend} back end makes no kernels", fix='compile with backend="llvm"')
+        return self._compiled
+
+
+def fused_text(graph: Graph, clusters: Sequence[Cluster]) -> str:
+    """The cover: for each kernel the nodes that it computes, with `*` at those that it stores."""
+    lines = [f"graph {graph.name}, {len(clusters)} kernels"]
+    text = dict(zip(graph.nodes, graph_text(graph).splitlines()[1:], strict=False))
+    for k, c in enumerate(clusters):
+        reads = ", ".join(f"%{graph.numbers[n]}" for n in c.inputs)
+        lines.append(f"k{k}: reads {reads or 'nothing'}")
+        lines.extend(f"  {'*' if n in c.roots else ' '}{text[n]}" for n in c.nodes)
+    return "\n".join(lines)
+
+

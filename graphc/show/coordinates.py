@@ -1,18 +1,19 @@
-"""Layout, step 3: places across the ranks; the order within a rank is kept, long edges and main lines are straight.
+"""Layout, step 3: places across the ranks; the order in a rank is kept, long edges and main lines are straight.
 
     before   a──┐            after   a────────c────────d
                 └─c─┐                     b───┘
              b────┘ └─d
 
-1.  Segments that should be straight are *aligned*: pieces of long edges first, then the leading edge of each box.
-    Aligned segments never cross, so the *blocks* that they form are partly ordered from left to right (the blocks
-    of Brandes and Koepf, "Fast and Simple Horizontal Coordinate Assignment", 2001).
-2.  A block is one unknown.  It wants to be at the weighted mean of what it is joined to (least squares), subject to
-    the separation of neighbours.  Each round moves all blocks half-way there and projects back: pushing every block
-    to the right of its left neighbours gives one legal placement, pushing to the left another, and their mean is
-    legal too, because separations are linear.  The mean of the two is symmetric, and equals the
-    pool-adjacent-violators solution when equal wishes collide.
-3.  At last each block slides alone within its free room to the weighted median, which straightens what can be.
+1.  Segments that should be straight are *aligned*: pieces of long edges first, then the leading edge of
+    each box.  Aligned segments never cross, so the *blocks* that they form are partly ordered from left to
+    right (as the blocks of Brandes and Koepf, "Fast and Simple Horizontal Coordinate Assignment", 2001).
+2.  A block is one unknown.  It wants to be at the weighted mean of what it is joined to (least squares),
+    subject to the separation of neighbours.  Each round moves all blocks half-way there and projects back:
+    pushing every block to the right of its left neighbours gives one legal placement, pushing to the left
+    another, and their mean is legal too, because separations are linear.  The mean is symmetric, and equals
+    the pool-adjacent-violators solution when equal wishes collide.
+3.  At last each block slides alone within its free room to the weighted median, which straightens what can
+    be straightened; blocks that touch are also moved as one, for they hold each other up.
 
 >>> from graphc.show.layering import Box, Link, layer
 >>> graph = layer([Box(10, 10)] * 3, [Link(0, 2, 0, 0, 0, 0), Link(1, 2, 0, 1, 0, 0)])
@@ -22,15 +23,19 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from graphc.errors import InternalError
 from graphc.show.layering import BOX, DUMMY, Layered, Segment
 
 _ROUNDS = 60
-_SLIDES = 8
+_SLIDES = 16
+_TOUCH = 0.01
+_GROUP = 400
 _WORK = 3_000_000
 
 
@@ -63,8 +68,9 @@ def place_across(graph: Layered, box_gap: float, line_gap: float) -> list[float]
             if weight:
                 wish[block] = (wish[block] + total / weight) / 2
         place = _project(blocks, wish)
-    for turn in range(_SLIDES):
+    for turn in range(max(4, min(_SLIDES, _WORK // (4 * max(1, size))))):
         _slide(blocks, place, reverse=turn % 2 == 1)
+        _press(blocks, place, rightwards=turn % 2 == 0)
     across = [place[blocks.number[v]] + blocks.shift[v] for v in range(len(graph.kind))]
     least = min((x - b for x, b in zip(across, graph.before, strict=True)), default=0.0)
     return [x - least for x in across]
@@ -138,7 +144,7 @@ def _make_blocks(graph: Layered, box_gap: float, line_gap: float) -> _Blocks:
     left: list[list[tuple[int, float]]] = [[] for _ in members]
     right: list[list[tuple[int, float]]] = [[] for _ in members]
     for one in graph.layers:
-        for a, b in zip(one, one[1:], strict=False):
+        for a, b in pairwise(one):
             apart = _gap(graph, a, b, box_gap, line_gap) + shift[a] - shift[b]
             right[number[a]].append((number[b], apart))
             left[number[b]].append((number[a], apart))
@@ -211,6 +217,53 @@ def _slide(blocks: _Blocks, place: list[float], *, reverse: bool) -> None:
         for other, apart in blocks.left[block]:
             want = max(want, place[other] + apart)
         place[block] = want
+
+
+def _press(blocks: _Blocks, place: list[float], *, rightwards: bool) -> None:
+    """Move blocks that touch as one, where together they would rather be further on.
+
+    A block that touches its neighbour cannot move alone, even where its wish weighs more than the neighbour's.
+    """
+    sign = 1.0 if rightwards else -1.0
+    ahead = blocks.right if rightwards else blocks.left
+    for first in blocks.order if rightwards else reversed(blocks.order):
+        pull, weight = _pull(blocks, place, first, {first})
+        if pull * sign <= _TOUCH * weight:
+            continue
+        group, inside, looked = [first], {first}, 0
+        for block in group:  # grows while it is read
+            looked += len(ahead[block]) + len(blocks.wishes[block])
+            if looked > _GROUP:
+                break
+            for other, apart in ahead[block]:
+                if other not in inside and (place[other] - place[block]) * sign - apart < _TOUCH:
+                    group.append(other)
+                    inside.add(other)
+        if len(group) == 1 or looked > _GROUP:
+            continue
+        pull = weight = 0.0
+        slack = math.inf
+        for block in group:
+            more, heavier = _pull(blocks, place, block, inside)
+            pull += more
+            weight += heavier
+            for other, apart in ahead[block]:
+                if other not in inside:
+                    slack = min(slack, (place[other] - place[block]) * sign - apart)
+        if pull * sign > 0 and slack > 0:
+            step = min(pull * sign / weight, slack) * sign
+            for block in group:
+                place[block] += step
+
+
+def _pull(blocks: _Blocks, place: Sequence[float], block: int, inside: set[int]) -> tuple[float, float]:
+    """The sum of a block's weighted wishes to move, and of their weights; wishes within the group do not count."""
+    pull = weight = 0.0
+    for other, distance, w in blocks.wishes[block]:
+        if other not in inside:
+            pull += w * (place[other] + distance - place[block])
+            weight += w
+    return pull, weight
 
 
 def _median(weighted: list[tuple[float, float]]) -> float:

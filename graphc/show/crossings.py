@@ -6,10 +6,10 @@
               ╱ ╲                   │   │
              c   d                  c   d
 
-Barycentre sweeps (Sugiyama, Tagawa and Toda, 1981) down and up, each followed by exchanges of neighbours (Gansner,
-Koutsofios, North and Vo, "A Technique for Drawing Directed Graphs", 1993); ports count, so operands keep their order.
-The best order seen is kept.  Small graphs that still cross are tried again from shuffled starts, with a generator
-of our own, so that the drawing is the same everywhere.
+Barycentre sweeps (Sugiyama, Tagawa and Toda, 1981) down and up, each followed by exchanges of neighbours
+(Gansner, Koutsofios, North and Vo, "A Technique for Drawing Directed Graphs", 1993); ports count, so
+operands keep their order. The best order seen is kept.  Small graphs that still cross are tried again from
+shuffled starts, with a generator of our own, so that the drawing is the same everywhere.
 
 >>> from graphc.show.layering import Box, Link, layer
 >>> graph = layer([Box(1, 1)] * 4, [Link(0, 3, 0, 0, 0, 0), Link(1, 2, 0, 0, 0, 0)])
@@ -178,7 +178,7 @@ def _transpose(graph: Layered, position: list[int]) -> None:
 
 
 def _difference(left: Sequence[float], right: Sequence[float]) -> int:
-    """Crossings with `left` first minus crossings with `right` first, for two sorted lists of far ends."""
+    """Crossings with `left` first, minus those with `right` first, for two sorted lists of far ends."""
     if not left or not right:
         return 0
     if left[-1] < right[0]:
@@ -196,7 +196,7 @@ def _difference(left: Sequence[float], right: Sequence[float]) -> int:
 
 
 def _shuffle(items: list[int], seed: int) -> int:
-    """Fisher-Yates with the Lehmer generator of Park and Miller (48271 mod 2^31 - 1); returns the next seed."""
+    """Fisher-Yates with the Lehmer generator of Park, Miller and Stockmeyer (1993); returns the next seed."""
     for i in range(len(items) - 1, 0, -1):
         seed = seed * 48271 % 2147483647
         j = seed % (i + 1)

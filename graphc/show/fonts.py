@@ -1,8 +1,9 @@
 """Text widths without a font file: the room that a line of text needs, for layout and for pictures.
 
-A picture in text mode does not know which font its reader has, so a width here is an upper bound.  Each advance is
-the larger of the advances in DejaVu Sans and in Verdana, the first two families in `SANS` (the widest in common
-use), and `SAFETY` is added for the sans-serif fonts of other systems.  Widths are in the unit of `size`.
+A picture in text mode does not know which font its reader has, so a width here is an upper bound.  Each
+advance is the larger of the advances in DejaVu Sans and in Verdana, the first two families in `SANS` (the
+widest in common use), and `SAFETY` is added for the sans-serif fonts of other systems.  Widths are in the
+unit of `size`.
 
 | characters                    | advance, in em                                             |
 |-------------------------------|------------------------------------------------------------|
@@ -87,7 +88,7 @@ _OTHER_GROUPS = {
     940: "Μ",
     1000: "⋯…—",
     1120: "½",
-}  # noqa: RUF001
+}
 _OTHER = {character: advance for advance, group in _OTHER_GROUPS.items() for character in group}
 
 
@@ -124,7 +125,7 @@ def lines_width(lines: Sequence[str], size: float, *, bold: bool = False, mono: 
 
 
 def shorten(text: str, size: float, limit: float, *, bold: bool = False, mono: bool = False) -> str:
-    """`text`, or a beginning of it that ends in "…" and is no wider than `limit`; at least the "…" is kept."""
+    """`text`, or a beginning of it with "…" that is no wider than `limit`; at least the "…" is kept."""
     if text_width(text, size, bold=bold, mono=mono) <= limit:
         return text
     room = limit - text_width("…", size, bold=bold, mono=mono)

@@ -1,14 +1,15 @@
 """Layout, step 1: ranks, and the layered graph in which every edge joins neighbouring ranks.
 
-Directions are named without fixing them on the page: *along* runs with the edges, *across* runs within a rank.
+Directions are named without fixing them on the page: *along* runs with the edges, *across* runs within a
+rank.
 
     before   a ──────────────▶ d          after   a ─▶ (dummy) ─▶ (dummy) ─▶ d
              a ─▶ b ─▶ c ────▶ d                  a ─▶ b ───────▶ c ───────▶ d
     ranks    0    1    2       3                  0    1          2          3
 
-An edge label is a vertex too, so it reserves its own room; when any edge has a label, boxes keep to even ranks and
-labels to odd ones.  Edges that leave one port share their dummies (one line that forks), which keeps the layered
-graph small when a value is used far away and often.
+An edge label is a vertex too, so it reserves its own room; when any edge has a label, boxes keep to even
+ranks and labels to odd ones.  Edges that leave one port share their dummies (one line that forks), which
+keeps the layered graph small when a value is used far away and often.
 
 >>> ranks(4, [(0, 1), (1, 2), (2, 3), (0, 3)])
 [0, 1, 2, 3]
@@ -24,6 +25,8 @@ from dataclasses import dataclass, field
 from graphc.errors import InternalError
 
 BOX, DUMMY, LABEL = 0, 1, 2
+
+_SPREAD = 0.32  # how far from the middle of a side the ports beside the leading one reach
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ class Layered:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box to place, in the along/across frame; ports are spread over `across`, the caption comes after it."""
+    """A box to place; ports are spread over its side `across`, and the caption comes after it."""
 
     across: float
     along: float
@@ -100,7 +103,7 @@ class Link:
 
 
 def topological_order(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
-    """Vertices 0..count-1 with every edge leading forwards; the smallest numbers first where there is a choice."""
+    """Vertices 0..count-1 with every edge leading forwards (Kahn, 1962)."""
     users: list[list[int]] = [[] for _ in range(count)]
     missing = [0] * count
     for source, target in edges:
@@ -120,9 +123,9 @@ def topological_order(count: int, edges: Sequence[tuple[int, int]]) -> list[int]
 def ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     """Longest-path ranks, after which leaves, and trees that hang on one user, move next to that user.
 
-    Longest-path layering puts every leaf at rank 0, far from a late user (see Tamassia, Handbook of Graph Drawing,
-    chapter 13).  In reverse order, a vertex moves towards its users when more edges get shorter than longer; edges
-    from a private subtree do not count, because the subtree follows.
+    Longest-path layering puts every leaf at rank 0, far from a late user (Healy and Nikolov, in the Handbook of
+    Graph Drawing, 2013).  In reverse order, a vertex moves towards its users when more edges get
+    shorter than longer; edges from a private subtree do not count, because the subtree follows.
     """
     ins: list[list[int]] = [[] for _ in range(count)]
     outs: list[list[int]] = [[] for _ in range(count)]
@@ -146,7 +149,7 @@ def ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def layer(boxes: Sequence[Box], links: Sequence[Link]) -> Layered:
-    """Give every box a rank and cut every link into segments.  Vertex i is box i; further ones are dummies."""
+    """Give every box a rank and cut every link into segments.  Vertex i is box i; dummies follow."""
     graph = Layered()
     labelled = any(link.label_across > 0 or link.label_along > 0 for link in links)
     step = 2 if labelled else 1
@@ -161,9 +164,7 @@ def layer(boxes: Sequence[Box], links: Sequence[Link]) -> Layered:
     for number, link in enumerate(links):
         used_by[link.source].append(number)
         made_of[link.target].append(number)
-    leader = [
-        _leader([links[n] for n in numbers], numbers, made_of, box_rank) for numbers in made_of
-    ]
+    leader = [_leader([links[n] for n in numbers], numbers, made_of, box_rank) for numbers in made_of]
     out_ports = [sorted({links[n].source_port for n in numbers}) for numbers in used_by]
     in_ports = [sorted({links[n].target_port for n in numbers}) for numbers in made_of]
     in_places = [
@@ -208,7 +209,7 @@ def layer(boxes: Sequence[Box], links: Sequence[Link]) -> Layered:
 def _leader(
     links: Sequence[Link], numbers: Sequence[int], made_of: Sequence[Sequence[int]], rank: Sequence[int]
 ) -> int | None:
-    """The in-edge that should run straight into the box: the one that carries the main line of computation."""
+    """The in-edge that should run straight into the box: the main line of the computation."""
     if not numbers:
         return None
     computed = [n for n, link in zip(numbers, links, strict=True) if made_of[link.source]]
@@ -233,7 +234,7 @@ def _places(ports: Sequence[int], centre: int | None) -> list[float]:
         return [(i + 1) / (count + 1) - 0.5 for i in range(count)]
     above, below = centre, count - 1 - centre
     return (
-        [-0.4 * (above - i) / above for i in range(above)]
+        [-_SPREAD * (above - i) / above for i in range(above)]
         + [0.0]
-        + [0.4 * (i + 1) / below for i in range(below)]
+        + [_SPREAD * (i + 1) / below for i in range(below)]
     )

@@ -1,9 +1,9 @@
 """Layered layout of a directed acyclic graph: boxes and labelled edges in, places and polylines out.
 
-It knows nothing of graphc's graphs, and the same input gives the same drawing in every process.  The three steps
-of Sugiyama, Tagawa and Toda (1981), each a module: `layering` (ranks; dummies on long edges; labels as vertices),
-`crossings` (order within a rank) and `coordinates` (straight lines).  Here: parts that hang together are laid out one by
-one, then packed side by side.
+It knows nothing of graphc's graphs, and the same input gives the same drawing in every process.  The three
+steps of Sugiyama, Tagawa and Toda (1981), each a module: `layering` (ranks; dummies on long edges; labels
+as vertices), `crossings` (order within a rank) and `coordinates` (straight lines).  Here: parts that hang
+together are laid out one by one, then packed side by side.
 
 | direction | edges run     | operands from | captions       |
 |-----------|---------------|---------------|----------------|
@@ -35,7 +35,7 @@ Direction = Literal["LR", "TB"]
 Point = tuple[float, float]
 
 _MAX_SLOPE = 1.6
-_MAX_STRETCH = 3.0
+_MAX_STRETCH = 2.4
 _ASPECT = 1.6
 _PART_GAP = 1.5
 
@@ -250,7 +250,9 @@ def _assemble(
     horizontal = direction == "LR"
 
     def box(across: float, along: float, width: float, height: float) -> LayoutBox:
-        return LayoutBox(along, across, width, height) if horizontal else LayoutBox(across, along, width, height)
+        return (
+            LayoutBox(along, across, width, height) if horizontal else LayoutBox(across, along, width, height)
+        )
 
     placed: dict[str, LayoutBox] = {}
     captions: dict[str, LayoutBox] = {}

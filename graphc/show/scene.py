@@ -4,12 +4,13 @@
     item   ::= Rect | Path | Text | Group(id, kind, title, item*)
     step   ::= ("M", p) | ("L", p) | ("C", p, p, p) | ("Z")          p = (x, y), y downwards, in pixels
 
-Colours are *roles*; a `Palette` gives each role a colour, so one scene serves light and dark paper.  The colours are
-told apart by people with colour-blindness (green leans to blue, red to orange, and they differ in lightness in
-dark mode), and no meaning hangs on colour alone: values stand above an edge and gradients below it, and kinds of
-nodes differ in outline.  Every text role reaches a contrast of 4.5:1 on every fill that it is used on (WCAG 2, AA).
+Colours are *roles*; a `Palette` gives each role a colour, so one scene serves light and dark paper.  The
+colours are told apart by people with colour-blindness (green leans to blue, red to orange, and they differ
+in lightness in dark mode), and no meaning hangs on colour alone: values stand above an edge and gradients
+below it, and kinds of nodes differ in outline.  Every text role reaches a contrast of 4.5:1 on every fill
+that it is used on (WCAG 2, AA).
 
->>> box = Group("n-x", "node input", "the input x", (Rect(0, 0, 40, 20, "input_fill", "input_line", radius=10),))
+>>> box = Group("n-x", "node input", "the input x", (Rect(0, 0, 40, 20, "input_fill", "input_line"),))
 >>> Scene(40, 20, (box,), title="x").items[0].title
 'the input x'
 >>> LIGHT["paper"], DARK["paper"]
@@ -158,7 +159,7 @@ Item: TypeAlias = Rect | Path | Text | Group
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture from (0, 0) to (width, height); `title` and `description` are also for those who cannot see it."""
+    """A picture from (0, 0) to (width, height); `title` and `description` also serve who cannot see it."""
 
     width: float
     height: float

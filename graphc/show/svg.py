@@ -1,8 +1,9 @@
 """Scene -> SVG text: one self-contained file, the same bytes for the same scene.
 
-No scripts, no links, no fonts, nothing to load.  The light palette stands in attributes, which every renderer
-knows; a style sheet recolours the picture for readers who prefer dark mode.  `<title>` and `<desc>` serve screen
-readers, and each group's `<title>` is a tool tip.  Ids start with `prefix`: give pictures on one page different ones.
+No scripts, no links, no fonts, nothing to load.  The light palette stands in attributes, which every
+renderer knows; a style sheet recolours the picture for readers who prefer dark mode.  `<title>` and
+`<desc>` serve screen readers, and each group's `<title>` is a tool tip.  Ids start with `prefix`: give
+pictures on one page different ones.
 
 | theme   | colours                                                       |
 |---------|---------------------------------------------------------------|
@@ -42,11 +43,11 @@ def to_svg(scene: Scene, *, theme: Theme = "auto", prefix: str = "graphc") -> st
     body = writer.items((Rect(0, 0, scene.width, scene.height, "paper"), *scene.items))
     width, height = number(scene.width), number(scene.height)
     labels = [f"{prefix}-title"] * bool(scene.title) + [f"{prefix}-desc"] * bool(scene.description)
+    described = f' aria-labelledby="{" ".join(labels)}"' if labels else ""
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-        f' class="graphc" role="img" font-family="{families(SANS)}"'
-        + (f' aria-labelledby="{" ".join(labels)}"' if labels else "")
-        + ">"
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+        f' viewBox="0 0 {width} {height}" class="graphc" role="img"'
+        f' font-family="{families(SANS)}"{described}>'
     )
     lines = [head]
     if scene.title:

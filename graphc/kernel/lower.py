@@ -1,0 +1,230 @@
+"""From level 4 to level 5: a cluster of nodes becomes one kernel.
+
+The lowering pulls: for each element that the cluster stores it asks the root's operation for that element, which
+asks for elements of its operands, until a buffer is reached.  So every operation states its loops for one
+element, and views and elementwise chains need no buffers.
+
+>>> import graphc as gc
+>>> from graphc.ir.graph import Graph
+>>> from graphc.passes.fuse import fuse
+>>> from graphc.passes.log import Log
+>>> x = gc.input("x", ("N", 4), "float32")
+>>> y = gc.sum(gc.exp(x), axis=1)
+>>> (cluster,) = fuse(Graph("f", (x.node,), (y.node,)), Log())
+>>> print(lower(cluster, "k0", {x.node: "x", y.node: "y"}))
+kernel k0(x: f32[N,4] in, y: f32[N] out)
+  for i0 in 0..N
+    alloc a0: f32[] register
+    store a0[], 0.0
+    for r0 in 0..4
+      t0 = load x[i0,r0]
+      t1 = exp t0
+      a0[] add= t1
+    t2 = load a0[]
+    store y[i0], t2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+from graphc.errors import InternalError
+from graphc.ir.dims import Dim, Index
+from graphc.ir.loops import Accumulator, Element
+from graphc.ir.node import Node
+from graphc.ir.types import DType
+from graphc.kernel.ir import (
+    Access,
+    Accumulate,
+    AccumulateOp,
+    Alloc,
+    Atom,
+    Buffer,
+    For,
+    Kernel,
+    Let,
+    LetIndex,
+    Literal,
+    Load,
+    Parameter,
+    Space,
+    Stmt,
+    Store,
+    Temp,
+)
+from graphc.ops.scalar import PRIMS
+from graphc.passes.fuse import Cluster
+
+
+def lower(cluster: Cluster, name: str, titles: Mapping[Node, str], updated: Mapping[Node, Node] | None = None) -> Kernel:
+    """The kernel of a cluster.
+
+    `titles` names the buffers; `updated` maps a root to the parameter whose buffer it overwrites, so that a
+    kernel that reads and replaces a parameter has one `inout` buffer for both.
+    """
+    return _Lowering(cluster, titles, updated or {}).kernel(name)
+
+
+class _Lowering:
+    """The services that operations ask for (`graphc.ir.loops.LoopBuilder`), over lists of statements."""
+
+    def __init__(self, cluster: Cluster, titles: Mapping[Node, str], updated: Mapping[Node, Node]) -> None:
+        self.cluster = cluster
+        self.inside = set(cluster.nodes)
+        dims = {d for n in (*cluster.inputs, *cluster.nodes) for d in n.type.dims}
+        self.taken = dims | {titles[n] for n in (*cluster.inputs, *cluster.roots)}
+        self.counts: dict[str, int] = {}
+        self.buffers: dict[Node, Buffer] = {}
+        self.access: dict[Buffer, Access] = {}
+        for n in cluster.inputs:
+            self.buffers[n] = Buffer(titles[n], n.type.dtype, n.type.shape)
+            self.access[self.buffers[n]] = "in"
+        self.targets: dict[Node, Buffer] = {}
+        for r in cluster.roots:
+            held = self.buffers.get(updated[r]) if r in updated else None
+            self.targets[r] = held or Buffer(titles[r], r.type.dtype, r.type.shape)
+            self.access[self.targets[r]] = "inout" if held else "out"
+        self.bodies: list[list[Stmt]] = [[]]
+        self.memo: list[dict[tuple[Node, tuple[Index, ...]], Atom]] = [{}]
+        self.cells: list[Buffer] = []
+        self.serving: list[Node] = []
+        self.loop_prefix = "i"
+        self.root = cluster.roots[-1]
+
+    def kernel(self, name: str) -> Kernel:
+        if self.root.op.scatters:
+            self.serving.append(self.root)
+            self.root.op.nest(self.root, self)
+        else:
+            self.nest(tuple(d for d in self.root.type.shape if d != 1), self._store_roots)
+        parameters = tuple(Parameter(b, access) for b, access in self.access.items())
+        return Kernel(name, parameters, tuple(self.bodies[0]), tuple(self.cluster.nodes))
+
+    def _store_roots(self, index: tuple[Index, ...]) -> None:
+        self.loop_prefix = "r"
+        values = []
+        for r in self.cluster.roots:
+            kept = iter(index)
+            place = tuple(0 if d == 1 else next(kept) for d in r.type.shape)
+            values.append((r, place, self.value(r, place)))
+        for r, place, value in values:
+            self._emit(Store(self.targets[r], place, cast(Atom, value), (r,)))
+
+    # What operations ask for.
+
+    def value(self, node: Node, index: tuple[Index, ...]) -> Element:
+        key = (node, index)
+        for scope in reversed(self.memo):
+            if key in scope:
+                return scope[key]
+        if node in self.inside:
+            self.serving.append(node)
+            depth = len(self.memo)
+            result = cast(Atom, node.op.loops(node, index, self))
+            self.serving.pop()
+            self.memo[depth - 1][key] = result
+            return result
+        buffer = self.buffers.get(node)
+        if buffer is None:
+            raise InternalError(f"the kernel of {self.root.op.label} has no buffer for {node!r}")
+        temp = self._temp(buffer.dtype)
+        self._emit(Load(temp, buffer, index, self._nodes()))
+        self.memo[-1][key] = temp
+        return temp
+
+    def prim(self, name: str, *args: Element) -> Element:
+        atoms = tuple(cast(Atom, a) for a in args)
+        temp = self._temp(PRIMS[name].result(*(a.dtype for a in atoms)))
+        self._emit(Let(temp, name, atoms, self._nodes()))
+        return temp
+
+    def constant(self, value: float | int | bool, dtype: DType) -> Element:
+        return Literal(float(value) if dtype.is_float else value, dtype)
+
+    def index_value(self, index: Index, dtype: DType) -> Element:
+        if isinstance(index, int):
+            return self.constant(index, dtype)
+        temp = self._temp(dtype)
+        self._emit(LetIndex(temp, index, self._nodes()))
+        return temp
+
+    def as_index(self, element: Element) -> Index:
+        atom = cast(Atom, element)
+        if isinstance(atom, Literal):
+            return int(atom.value)
+        if atom.dtype is not DType.I64:
+            atom = cast(Temp, self.prim("cast:i64", atom))
+        return Dim.of(atom.name)
+
+    @contextmanager
+    def loop(self, extent: Index) -> Iterator[Index]:
+        if extent == 1:
+            yield 0
+            return
+        var = self._name(self.loop_prefix)
+        self.bodies.append([])
+        self.memo.append({})
+        yield Dim.of(var)
+        body = tuple(self.bodies.pop())
+        self.memo.pop()
+        self._emit(For(var, 0, extent, body, nodes=self._nodes()))
+
+    def nest(self, shape: tuple[Index, ...], body: Callable[[tuple[Index, ...]], None]) -> None:
+        index: list[Index] = []
+
+        def enter(k: int) -> None:
+            if k == len(shape):
+                body(tuple(index))
+                return
+            with self.loop(shape[k]) as i:
+                index.append(i)
+                enter(k + 1)
+                index.pop()
+
+        enter(0)
+
+    def accumulator(self, init: Element) -> Accumulator:
+        buffer = Buffer(self._name("a"), cast(Atom, init).dtype, (), Space.REGISTER)
+        self._emit(Alloc(buffer, self._nodes()))
+        self._emit(Store(buffer, (), cast(Atom, init), self._nodes()))
+        return buffer
+
+    def accumulate(self, cell: Accumulator, op: str, *args: Element) -> None:
+        atoms = tuple(cast(Atom, a) for a in args)
+        self._emit(Accumulate(cast(Buffer, cell), (), cast(AccumulateOp, op), atoms, self._nodes()))
+
+    def assign(self, cell: Accumulator, value: Element) -> None:
+        self._emit(Store(cast(Buffer, cell), (), cast(Atom, value), self._nodes()))
+
+    def read(self, cell: Accumulator) -> Element:
+        buffer = cast(Buffer, cell)
+        temp = self._temp(buffer.dtype)
+        self._emit(Load(temp, buffer, (), self._nodes()))
+        return temp
+
+    def store(self, index: tuple[Index, ...], value: Element) -> None:
+        self._emit(Store(self.targets[self.root], index, cast(Atom, value), self._nodes()))
+
+    def accumulate_at(self, index: tuple[Index, ...], op: str, value: Element) -> None:
+        target = self.targets[self.root]
+        self._emit(Accumulate(target, index, cast(AccumulateOp, op), (cast(Atom, value),), self._nodes()))
+
+    # Names and places.
+
+    def _emit(self, stmt: Stmt) -> None:
+        self.bodies[-1].append(stmt)
+
+    def _nodes(self) -> tuple[Node, ...]:
+        return (self.serving[-1],) if self.serving else (self.root,)
+
+    def _temp(self, dtype: DType) -> Temp:
+        return Temp(self._name("t"), dtype)
+
+    def _name(self, prefix: str) -> str:
+        while True:
+            number = self.counts.get(prefix, 0)
+            self.counts[prefix] = number + 1
+            if f"{prefix}{number}" not in self.taken:
+                return f"{prefix}{number}"

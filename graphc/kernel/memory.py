@@ -1,0 +1,100 @@
+"""The memory plan: every temporary of a program gets a place in one arena.
+
+A temporary lives from the call that writes it to the last call that reads it; places of dead ones are used
+again.  Sizes depend on named dimensions, so a plan is made for each binding of them (and kept).
+
+>>> from graphc.ir.types import DType
+>>> from graphc.kernel.ir import Kernel
+>>> from graphc.kernel.program import Call, ProgramBuffer
+>>> def call(*k): return Call(Kernel("k", (), ()), k, 0, 0)
+>>> temps = [ProgramBuffer(f"v{k}", DType.F32, (32,), "temp") for k in range(3)]
+>>> plan(Program("p", tuple(temps), (call(0), call(0, 1), call(1, 2), call(2))), {}, ())
+Plan(offsets={0: 0, 1: 128, 2: 0}, scratch=(), size=256)
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graphc.ir.dims import Index, evaluate
+from graphc.kernel.program import Program
+
+ALIGNMENT = 64
+"""Bytes: a cache line, and the widest vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Byte offsets into the arena: of program buffers by position, and of scratch buffers in order."""
+
+    offsets: dict[int, int]
+    scratch: tuple[int, ...]
+    size: int
+
+
+def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
+    """For each temporary: the first and the last call that touch it."""
+    found: dict[int, tuple[int, int]] = {}
+    for k, call in enumerate(program.calls):
+        for position in call.arguments:
+            if program.buffers[position].role == "temp":
+                found[position] = (found.get(position, (k, k))[0], k)
+    return found
+
+
+def plan(program: Program, dims: Mapping[str, int], scratch: Sequence[tuple[int, Index]]) -> Plan:
+    """Offsets for one binding of the named dimensions; best fit over the holes that dead buffers leave.
+
+    `scratch` are (call, bytes) of buffers that live during one call only.
+    """
+    lives = [(first, last, ("buffer", p)) for p, (first, last) in lifetimes(program).items()]
+    lives += [(call, call, ("scratch", k)) for k, (call, _) in enumerate(scratch)]
+    sizes: dict[tuple[str, int], int] = {}
+    for _, _, key in lives:
+        raw = program.buffers[key[1]].bytes if key[0] == "buffer" else scratch[key[1]][1]
+        sizes[key] = -(-max(1, evaluate(raw, dims)) // ALIGNMENT) * ALIGNMENT
+    # Larger first among those born together, so that small ones fill the holes.
+    lives.sort(key=lambda life: (life[0], -sizes[life[2]], life[2]))
+    holes: list[tuple[int, int]] = []  # (offset, size), sorted, never adjacent
+    ending: list[tuple[int, int, int]] = []  # (last call, offset, size), sorted
+    places: dict[tuple[str, int], int] = {}
+    top = 0
+    for first, last, key in lives:
+        while ending and ending[0][0] < first:
+            _, offset, size = ending.pop(0)
+            _release(holes, offset, size)
+        size = sizes[key]
+        fitting = [h for h in holes if h[1] >= size]
+        if fitting:
+            hole = min(fitting, key=lambda h: (h[1], h[0]))
+            holes.remove(hole)
+            if hole[1] > size:
+                insort(holes, (hole[0] + size, hole[1] - size))
+            places[key] = hole[0]
+        elif holes and holes[-1][0] + holes[-1][1] == top:  # the last hole grows
+            places[key] = holes.pop()[0]
+            top = places[key] + size
+        else:
+            places[key], top = top, top + size
+        insort(ending, (last, places[key], size))
+    return Plan(
+        {key[1]: o for key, o in sorted(places.items()) if key[0] == "buffer"},
+        tuple(places["scratch", k] for k in range(len(scratch))),
+        top,
+    )
+
+
+def _release(holes: list[tuple[int, int]], offset: int, size: int) -> None:
+    """Give a place back, merged with the holes beside it."""
+    for h in list(holes):
+        if h[0] + h[1] == offset:
+            holes.remove(h)
+            offset, size = h[0], h[1] + size
+        elif offset + size == h[0]:
+            holes.remove(h)
+            size += h[1]
+    insort(holes, (offset, size))
+
+
