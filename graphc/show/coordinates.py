@@ -1,4 +1,4 @@
-"""Layout, step 3: places across the ranks; the order in a rank is kept, long edges and main lines are straight.
+"""Layout, step 3: places across the ranks; the order is kept, long edges and main lines are straight.
 
     before   a──┐            after   a────────c────────d
                 └─c─┐                     b───┘
@@ -57,8 +57,8 @@ def place_across(graph: Layered, box_gap: float, line_gap: float) -> list[float]
     blocks = _make_blocks(graph, box_gap, line_gap)
     count = len(blocks.members)
     place = _project(blocks, _packed(graph, blocks, box_gap, line_gap))
-    size = count + sum(len(w) for w in blocks.wishes)
-    for _ in range(max(8, min(_ROUNDS, _WORK // max(1, size)))):
+    size = 1 + count + sum(len(w) for w in blocks.wishes) + sum(len(s) for s in blocks.left)
+    for _ in range(max(8, min(_ROUNDS, _WORK // size))):
         wish = list(place)
         for block in range(count):
             total = weight = 0.0
@@ -68,7 +68,7 @@ def place_across(graph: Layered, box_gap: float, line_gap: float) -> list[float]
             if weight:
                 wish[block] = (wish[block] + total / weight) / 2
         place = _project(blocks, wish)
-    for turn in range(max(4, min(_SLIDES, _WORK // (4 * max(1, size))))):
+    for turn in range(max(4, min(_SLIDES, _WORK // (6 * size)))):
         _slide(blocks, place, reverse=turn % 2 == 1)
         _press(blocks, place, rightwards=turn % 2 == 0)
     across = [place[blocks.number[v]] + blocks.shift[v] for v in range(len(graph.kind))]
@@ -143,11 +143,15 @@ def _make_blocks(graph: Layered, box_gap: float, line_gap: float) -> _Blocks:
                 members[number[vertex]].append(vertex)
     left: list[list[tuple[int, float]]] = [[] for _ in members]
     right: list[list[tuple[int, float]]] = [[] for _ in members]
+    separations: dict[tuple[int, int], float] = {}
     for one in graph.layers:
         for a, b in pairwise(one):
             apart = _gap(graph, a, b, box_gap, line_gap) + shift[a] - shift[b]
-            right[number[a]].append((number[b], apart))
-            left[number[b]].append((number[a], apart))
+            pair = number[a], number[b]
+            separations[pair] = max(apart, separations.get(pair, apart))
+    for (a, b), apart in separations.items():
+        right[a].append((b, apart))
+        left[b].append((a, apart))
     wishes: list[list[tuple[int, float, float]]] = [[] for _ in members]
     for segments in graph.outs:
         for s in segments:
@@ -222,7 +226,7 @@ def _slide(blocks: _Blocks, place: list[float], *, reverse: bool) -> None:
 def _press(blocks: _Blocks, place: list[float], *, rightwards: bool) -> None:
     """Move blocks that touch as one, where together they would rather be further on.
 
-    A block that touches its neighbour cannot move alone, even where its wish weighs more than the neighbour's.
+    A block that touches its neighbour cannot move alone, even where its wish weighs more.
     """
     sign = 1.0 if rightwards else -1.0
     ahead = blocks.right if rightwards else blocks.left
@@ -257,7 +261,7 @@ def _press(blocks: _Blocks, place: list[float], *, rightwards: bool) -> None:
 
 
 def _pull(blocks: _Blocks, place: Sequence[float], block: int, inside: set[int]) -> tuple[float, float]:
-    """The sum of a block's weighted wishes to move, and of their weights; wishes within the group do not count."""
+    """A block's weighted wishes to move, and their weight; those inside the group do not count."""
     pull = weight = 0.0
     for other, distance, w in blocks.wishes[block]:
         if other not in inside:

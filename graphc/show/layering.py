@@ -123,9 +123,9 @@ def topological_order(count: int, edges: Sequence[tuple[int, int]]) -> list[int]
 def ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     """Longest-path ranks, after which leaves, and trees that hang on one user, move next to that user.
 
-    Longest-path layering puts every leaf at rank 0, far from a late user (Healy and Nikolov, in the Handbook of
-    Graph Drawing, 2013).  In reverse order, a vertex moves towards its users when more edges get
-    shorter than longer; edges from a private subtree do not count, because the subtree follows.
+    Longest-path layering puts every leaf at rank 0, far from a late user (Healy and Nikolov, in the Handbook
+    of Graph Drawing, 2013).  In reverse order, a vertex moves towards its users when more edges get shorter
+    than longer; edges from a private subtree do not count, because the subtree follows.
     """
     ins: list[list[int]] = [[] for _ in range(count)]
     outs: list[list[int]] = [[] for _ in range(count)]

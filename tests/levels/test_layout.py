@@ -115,7 +115,8 @@ def check(graph: Graph, drawing: Layout, direction: Direction) -> None:
         if route.label is not None:
             middle = route.label.center[1 - along]
             assert any(
-                p[1 - along] == pytest.approx(middle) and q[1 - along] == pytest.approx(middle)
+                p[1 - along] == pytest.approx(middle)
+                and q[1 - along] == pytest.approx(middle)
                 and p[along] <= route.label.center[along] <= q[along]
                 for p, q in zip(route.points, route.points[1:], strict=False)
             ), "the edge runs straight through the middle of its label"
@@ -157,10 +158,13 @@ def test_empty_and_single() -> None:
 
 
 def test_both_operands_from_one_node() -> None:
-    graph = [LayoutNode("x", 30, 20), LayoutNode("*", 24, 24)], [
-        LayoutEdge("x", "*", 0, 0, 40, 30),
-        LayoutEdge("x", "*", 0, 1, 40, 30),
-    ]
+    graph = (
+        [LayoutNode("x", 30, 20), LayoutNode("*", 24, 24)],
+        [
+            LayoutEdge("x", "*", 0, 0, 40, 30),
+            LayoutEdge("x", "*", 0, 1, 40, 30),
+        ],
+    )
     drawing = layout(*graph)
     check(graph, drawing, "LR")
     first, second = drawing.edges
@@ -185,7 +189,9 @@ def test_parts_lie_side_by_side() -> None:
     drawing = layout(nodes, edges)
     check((nodes, edges), drawing, "LR")
     assert 0.4 < drawing.width / drawing.height < 4
-    assert drawing.nodes["b0"].y > drawing.nodes["a0"].y + 20 and drawing.nodes["b0"].x == drawing.nodes["a0"].x
+    assert (
+        drawing.nodes["b0"].y > drawing.nodes["a0"].y + 20 and drawing.nodes["b0"].x == drawing.nodes["a0"].x
+    )
 
 
 def test_chains_and_main_lines_are_straight() -> None:
@@ -194,7 +200,9 @@ def test_chains_and_main_lines_are_straight() -> None:
     main = [f"{name}{i}" for i in range(8) for name in ("matmul", "add", "relu")]
     centres = [drawing.nodes[name].center[1] for name in main]
     assert max(centres) - min(centres) < 1.0
-    assert drawing.crossings == 4  # W, like the residual, enters below the main line: one crossing per residual
+    assert (
+        drawing.crossings == 4
+    )  # W, like the residual, enters below the main line: one crossing per residual
     chain = [LayoutNode(str(i), 20 + 3 * (i % 4), 20 + 5 * (i % 3)) for i in range(50)]
     line = layout(chain, [LayoutEdge(str(i), str(i + 1), 0, 0, 30, 20) for i in range(49)])
     assert all(len(route.points) == 2 for route in line.edges)
