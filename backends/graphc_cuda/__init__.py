@@ -1,4 +1,4 @@
-"""The CUDA back end's place: it will make CUDA C from the same kernels that the LLVM back end makes LLVM IR from.
+"""The CUDA back end's place: CUDA C from the same kernels that the LLVM back end starts from.
 
 It is not built yet, and says so.
 
@@ -22,7 +22,9 @@ class CUDABackend:
     name = "cuda"
     stages: tuple[str, ...] = ()
 
-    def build(self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None) -> Executable:
+    def build(
+        self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None
+    ) -> Executable:
         raise BackendError(
             f"cannot build {program.name} for CUDA",
             why="the CUDA back end is not built yet; only its name is reserved",

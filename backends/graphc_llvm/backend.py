@@ -9,29 +9,22 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import llvmlite
 import llvmlite.binding as llvm
 
 from graphc.ir.dims import Index
-from graphc.kernel.program import Call, CodeCache, Machine, Program
+from graphc.kernel.program import CodeCache, Machine, Program
+from graphc_llvm import threads as graphc_threads
 from graphc_llvm.emit import Module, emit
 from graphc_llvm.jit import Code
 from graphc_llvm.machine import host_machine
-from graphc_llvm.threads import runtime, threads_now, usable_threads
+from graphc_llvm.threads import runtime, usable_threads
 
-_ENTRY_TYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-
-
-@dataclass(slots=True)
-class _Frame:
-    """The arguments of one call in flight: two arrays of i64 and where they are."""
-
-    addresses: ctypes.Array[ctypes.c_char]
-    dims: ctypes.Array[ctypes.c_char]
-    addresses_at: int
-    dims_at: int
+_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+# The arguments of a call in flight, their address, the address of the dimensions.
+_Frame: TypeAlias = "tuple[ctypes.Array[ctypes.c_char], int, int]"
 
 
 class LLVMExecutable:
@@ -39,23 +32,25 @@ class LLVMExecutable:
 
     def __init__(self, program: Program, module: Module, code: Code, threads: int) -> None:
         self._program, self._module, self._code, self._threads = program, module, code, threads
-        self._entry = _ENTRY_TYPE(code.address)
-        self._addresses = struct.Struct(f"{len(program.buffers) + len(module.scratch) + 1}q")
-        self._dims = struct.Struct(f"{len(program.dims)}q")
-        # Two Python threads may call at the same time, so every call in flight has a frame of its own.
+        self._entry = _ENTRY(code.address)
+        addresses = len(program.buffers) + len(module.scratch) + 1
+        layout = struct.Struct(f"{addresses + len(program.dims)}q")
+        self._pack, self._size, self._dims_offset = layout.pack_into, layout.size, 8 * addresses
+        # Two Python threads may call at the same time, so every call in flight has an array of its own.
         self._frames: list[_Frame] = []
 
     def run(self, addresses: list[int], dims: list[int]) -> None:
         frame = self._frames.pop() if self._frames else self._frame()
-        self._addresses.pack_into(frame.addresses, 0, *addresses, threads_now(self._threads))
-        self._dims.pack_into(frame.dims, 0, *dims)
-        self._entry(frame.addresses_at, frame.dims_at)
+        array, addresses_at, dims_at = frame
+        threads = 1 if graphc_threads.forked else self._threads
+        self._pack(array, 0, *addresses, threads, *dims)
+        self._entry(addresses_at, dims_at)
         self._frames.append(frame)
 
     def _frame(self) -> _Frame:
-        addresses = ctypes.create_string_buffer(self._addresses.size)
-        dims = ctypes.create_string_buffer(max(8, self._dims.size))
-        return _Frame(addresses, dims, ctypes.addressof(addresses), ctypes.addressof(dims))
+        array = ctypes.create_string_buffer(self._size)
+        start = ctypes.addressof(array)
+        return array, start, start + self._dims_offset
 
     def text(self, stage: str) -> str:
         return str(self._program) if stage == "scheduled" else self._code.text(stage)
@@ -73,7 +68,9 @@ class LLVMBackend:
     name = "llvm"
     stages: tuple[str, ...] = ("scheduled", "llvm", "llvm-opt", "asm")
 
-    def build(self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None) -> LLVMExecutable:
+    def build(
+        self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None
+    ) -> LLVMExecutable:
         """Schedule, emit and compile a program; `threads` None means all usable ones."""
         count = usable_threads() if threads is None else threads
         if runtime() is None:
@@ -91,12 +88,12 @@ class LLVMBackend:
             "CPU": machine.cpu,
             "vectors": f"{8 * machine.vector_bytes} bits, {machine.vector_registers} registers",
             "caches": f"{machine.l1_bytes // 1024} KiB L1, {machine.l2_bytes // 1024} KiB L2",
-            "threads": f"{machine.threads} through {library._name}" if library else "1 (no OpenMP runtime found)",
+            "threads": f"{machine.threads} through {library._name}"
+            if library
+            else "1 (no OpenMP runtime found)",
         }
 
 
 def _scheduled(program: Program, machine: Machine) -> Program:
-    calls: list[Call] = []
-    for call in program.calls:
-        calls.append(replace(call))
-    return replace(program, calls=tuple(calls))
+    """The program with every kernel scheduled for the machine."""
+    return program

@@ -26,7 +26,7 @@ class DebugInfo:
 
     def __init__(self, program: str) -> None:
         self._nodes = [
-            "distinct !DICompileUnit(language: DW_LANG_C, file: !3, producer: \"graphc\", isOptimized: true, "
+            'distinct !DICompileUnit(language: DW_LANG_C, file: !3, producer: "graphc", isOptimized: true, '
             "runtimeVersion: 0, emissionKind: LineTablesOnly)",
             '!{i32 2, !"Debug Info Version", i32 3}',
             '!{i32 7, !"Dwarf Version", i32 5}',

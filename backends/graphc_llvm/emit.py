@@ -21,8 +21,9 @@ read at run time: after a fork it is 1.  A parallel loop uses threads only where
 >>> t, i = Temp("t", DType.F32), (Dim.of("i"),)
 >>> loop = For("i", 0, Dim.of("N"), (Load(t, x, i), Store(y, i, t)))
 >>> copy = Kernel("copy", (Parameter(x, "in"), Parameter(y, "out")), (loop,))
->>> buffers = (ProgramBuffer("x", DType.F32, x.shape, "input"), ProgramBuffer("y", DType.F32, x.shape, "output"))
->>> print(emit(Program("p", buffers, (Call(copy, (0, 1), 0, 8 * Dim.of("N")),))).functions[0].splitlines()[0])
+>>> buffers = (ProgramBuffer("x", x.dtype, x.shape, "input"), ProgramBuffer("y", y.dtype, y.shape, "output"))
+>>> module = emit(Program("p", buffers, (Call(copy, (0, 1), 0, 8 * Dim.of("N")),)))
+>>> print(module.functions[0].splitlines()[0])
 define hidden void @copy.0(ptr noalias readonly %x, ptr noalias %y, i64 %N) #0 !dbg !5 {
 """
 
@@ -32,7 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Dim, Index
+from graphc.ir.dims import Index
 from graphc.ir.types import DType
 from graphc.kernel.ir import Kernel, Parameter
 from graphc.kernel.program import Call, Program
@@ -62,7 +63,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class _Function:
-    """A kernel's function: its name, its parallel loop (if it is one), what it is passed after the buffers."""
+    """A kernel's function: its name, its parallel loop (if it is one), what follows the buffers."""
 
     name: str
     loop: Site | None
@@ -111,7 +112,9 @@ class _ModuleEmitter:
         sites = Sites(kernel)
         missing = [d for d in sites.free if d not in self._program.dims]
         if missing:
-            raise InternalError(f"the kernel {kernel.name} uses {missing[0]}, which is no dimension of its program")
+            raise InternalError(
+                f"the kernel {kernel.name} uses {missing[0]}, which is no dimension of its program"
+            )
         base = self._unique(kernel.name)
         functions = []
         for k, part in enumerate(parts(sites)):
@@ -122,7 +125,13 @@ class _ModuleEmitter:
         return tuple(functions)
 
     def _function(
-        self, f: _Function, kernel: Kernel, repeated: tuple[bool, ...], part: tuple[Site, ...], sites: Sites, line: int
+        self,
+        f: _Function,
+        kernel: Kernel,
+        repeated: tuple[bool, ...],
+        part: tuple[Site, ...],
+        sites: Sites,
+        line: int,
     ) -> str:
         locate = self._debug.function(f.name, line)
         subprogram = self._debug.subprogram
@@ -146,7 +155,9 @@ class _ModuleEmitter:
         emitter.emit(part, share)
         self._declared |= w.declarations
         self._vector_functions |= w.functions
-        return _define(f"hidden void @{f.name}({', '.join(signature)}) #0 !dbg !{subprogram}", w, locate(line))
+        return _define(
+            f"hidden void @{f.name}({', '.join(signature)}) #0 !dbg !{subprogram}", w, locate(line)
+        )
 
     def _call(self, name: str, call: Call, f: _Function, first_scratch: int) -> str:
         w = Writer()
@@ -160,7 +171,9 @@ class _ModuleEmitter:
             at = w.emit(f"getelementptr i64, ptr {addresses}, i64 {a}")
             args.append(f"ptr {w.emit(f'load ptr, ptr {at}, align 8', p.buffer.name)}")
         for k, s in enumerate(f.scratch):
-            at = w.emit(f"getelementptr i64, ptr {addresses}, i64 {len(self._program.buffers) + first_scratch + k}")
+            at = w.emit(
+                f"getelementptr i64, ptr {addresses}, i64 {len(self._program.buffers) + first_scratch + k}"
+            )
             base = w.emit(f"load ptr, ptr {at}, align 8", s.buffer.name)
             if s.per_thread and self._threads > 1:
                 size = ix.uniform(terms(_rounded(s.bytes)), s.buffer)
@@ -195,7 +208,9 @@ class _ModuleEmitter:
         second = w.emit(f"getelementptr ptr, ptr {data}, i64 1")
         w.do(f"store ptr %dims, ptr {second}, align 8")
         self._load_dims(w, ix, "%dims")
-        at = w.emit(f"getelementptr i64, ptr %addresses, i64 {len(self._program.buffers) + len(self._scratch)}")
+        at = w.emit(
+            f"getelementptr i64, ptr %addresses, i64 {len(self._program.buffers) + len(self._scratch)}"
+        )
         threads = w.emit(f"load i64, ptr {at}, align 8", "threads")
         several = w.emit(f"icmp sgt i64 {threads}, 1", "several")
         number = w.emit(f"trunc i64 {threads} to i32")
@@ -205,7 +220,9 @@ class _ModuleEmitter:
             if f.loop is None or self._threads < 2 or (isinstance(work, int) and work <= _ENOUGH):
                 w.do(alone)
                 continue
-            team = w.call("GOMP_parallel", "void", f"ptr @{name}.team", f"ptr {data}", f"i32 {number}", "i32 0")
+            team = w.call(
+                "GOMP_parallel", "void", f"ptr @{name}.team", f"ptr {data}", f"i32 {number}", "i32 0"
+            )
             shared = several
             if not isinstance(work, int):
                 amount = ix.uniform(terms(work), call.kernel.name)

@@ -19,7 +19,7 @@ An index is split by what each term depends on:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from graphc.errors import InternalError
 from graphc.ir.dims import Atom, FloorDiv, Index
@@ -35,7 +35,7 @@ class Lane:
 
 
 LANE = Lane()
-Binding: TypeAlias = Union[int, Value, Lane]
+Binding: TypeAlias = int | Value | Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Indexer:
             for atom in atoms:
                 bound = env.get(atom) if isinstance(atom, str) else self._floor(atom)
                 if bound.__class__ is int:
-                    c *= bound  # type: ignore[operator]
+                    c *= bound
                 elif bound is LANE:
                     power += 1
                 elif isinstance(bound, Value):
@@ -179,10 +179,8 @@ class Indexer:
         a = self.affine(terms(atom.value))
         if a.is_constant:
             return a.constant // atom.divisor
-        if a.stride or a.varying:
-            value = self.vector(a)
-        else:
-            value = self.scalar(a.uniform, a.constant)
+        lanewise = a.stride or a.varying
+        value = self.vector(a) if lanewise else self.scalar(a.uniform, a.constant)
         d = atom.divisor
         kind = value.type
         by = str(d) if value.lanes == 1 else f"splat (i64 {d})"

@@ -1,14 +1,14 @@
 """Level 6, statements: one function of a kernel, statement by statement.
 
-| statement                      | outside a vector loop | inside `vector(n)`                                         |
-|--------------------------------|-----------------------|------------------------------------------------------------|
-| `t = load x[...]`              | a scalar load         | by the lane's stride: contiguous, broadcast, lane by lane   |
-| `t = prim a b`                 | a scalar instruction  | a vector instruction where an operand differs between lanes |
-| `store y[...], t`              | a scalar store        | contiguous, the last lane's (stride 0), lane by lane        |
-| `acc[...] op= t`               | load, combine, store  | lane-wise, or a horizontal reduction (stride 0)             |
+| statement          | outside a vector loop | inside `vector(n)`                                          |
+|--------------------|-----------------------|-------------------------------------------------------------|
+| `t = load x[...]`  | a scalar load         | by the lane's stride: contiguous, broadcast, lane by lane   |
+| `t = prim a b`     | a scalar instruction  | a vector instruction where an operand differs between lanes |
+| `store y[...], t`  | a scalar store        | contiguous, the last lane's (stride 0), lane by lane        |
+| `acc[...] op= t`   | load, combine, store  | lane-wise, or a horizontal reduction (stride 0)             |
 
-Where a vector loop's extent is not the constant n, surplus lanes are masked: they read what lane 0 reads, write
-nothing, and add nothing.
+Where a vector loop's extent is not the constant n, surplus lanes are masked: they read zero or what lane 0
+reads, write nothing, and add nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,20 @@ from dataclasses import dataclass
 
 from graphc.errors import InternalError
 from graphc.ir.types import DType
-from graphc.kernel.ir import Accumulate, Alloc, Atom, Buffer, For, Kind, Let, LetIndex, Load, Space, Store, Temp
+from graphc.kernel.ir import (
+    Accumulate,
+    Alloc,
+    Atom,
+    Buffer,
+    For,
+    Kind,
+    Let,
+    LetIndex,
+    Load,
+    Space,
+    Store,
+    Temp,
+)
 from graphc_llvm import lanes as lanewise
 from graphc_llvm.emit_index import LANE, Binding, Indexer
 from graphc_llvm.lanes import Lanes, Place
@@ -79,7 +92,11 @@ class KernelEmitter:
             return
         lo, hi = self.ix.uniform(site.lo, stmt), self.ix.uniform(site.hi, stmt)
         bounds = _integer(lo), _integer(hi)
-        if bounds[0] is not None and bounds[1] is not None and (stmt.kind is Kind.UNROLL or bounds[1] - bounds[0] <= 1):
+        if (
+            bounds[0] is not None
+            and bounds[1] is not None
+            and (stmt.kind is Kind.UNROLL or bounds[1] - bounds[0] <= 1)
+        ):
             for k in range(bounds[0], bounds[1]):
                 self.env[stmt.var] = k
                 self.emit(site.body)
@@ -128,7 +145,9 @@ class KernelEmitter:
             elements = buffer.elements
             if not isinstance(elements, int):
                 raise InternalError(f"{buffer} has no constant size")
-            self._allocas[site.line] = self.w.alloca(memory_type(buffer.dtype), elements * site.copies, buffer.name)
+            self._allocas[site.line] = self.w.alloca(
+                memory_type(buffer.dtype), elements * site.copies, buffer.name
+            )
         self.pointers[buffer.name] = self._allocas[site.line]
 
     def _place(self, site: Site, buffer: Buffer) -> Place:
@@ -155,7 +174,9 @@ class KernelEmitter:
             # What surplus lanes hold is arbitrary, and undefined values must not reach a division.
             one = f"splat ({type_of(dtype)} 1)"
             for k in (0, 1):
-                texts[k] = self.w.emit(f"select {self.lanes.mask_value}, {args[k].type} {texts[k]}, {args[k].type} {one}")
+                texts[k] = self.w.emit(
+                    f"select {self.lanes.mask_value}, {args[k].type} {texts[k]}, {args[k].type} {one}"
+                )
         rhs = primitive(self.w, stmt.prim, dtype, n, texts)
         return Value(self.w.emit(rhs, stmt.temp.name), stmt.temp.dtype, n, self.w.depth)
 
@@ -215,4 +236,3 @@ class KernelEmitter:
 
 def _integer(value: Value) -> int | None:
     return None if value.text.startswith("%") else int(value.text)
-

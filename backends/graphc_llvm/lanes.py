@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from graphc.ir.types import DType
 from graphc_llvm.emit_index import Affine, Indexer
-from graphc_llvm.primitives import combine, primitive
+from graphc_llvm.primitives import combine
 from graphc_llvm.writer import MEMORY, Value, Writer, mangled, memory_type, splatted, type_of
 
 
@@ -47,7 +47,7 @@ class Lanes:
     mask: str = ""
 
     @staticmethod
-    @lru_cache(maxsize=None)
+    @cache
     def constant(count: int, active: int) -> Lanes:
         bits = ", ".join(f"i1 {'true' if k < active else 'false'}" for k in range(count))
         return Lanes(count, active, mask="" if active == count else f"<{bits}>")
@@ -138,11 +138,15 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
     offsets = ix.vector(_only_lanes(place.offset))
     pointers = w.emit(f"getelementptr {MEMORY[dtype]}, ptr {base}, {offsets}")
     name = f"llvm.masked.scatter.v{n}{_memory_mangled(dtype)}.v{n}p0"
-    w.do(w.call(name, "void", f"{t} {vector}", f"<{n} x ptr> {pointers}", f"i32 {dtype.size}", lanes.mask_value))
+    w.do(
+        w.call(
+            name, "void", f"{t} {vector}", f"<{n} x ptr> {pointers}", f"i32 {dtype.size}", lanes.mask_value
+        )
+    )
 
 
 def accumulate_each(w: Writer, ix: Indexer, place: Place, lanes: Lanes, op: str, new: str) -> None:
-    """Lane after lane, since two lanes may meet in one cell; surplus lanes add the identity to lane 0's cell."""
+    """Lane after lane, since two may meet in one cell; surplus lanes add the identity to lane 0's cell."""
     t = type_of(place.dtype, lanes.count)
     for k, pointer in _pointers(w, ix, place, lanes):
         one = w.emit(f"extractelement {t} {new}, i64 {k}")
@@ -156,10 +160,16 @@ def reduce(w: Writer, op: str, dtype: DType, n: int, vector: str) -> str:
     while width % 2 == 0:
         half = width // 2
         t = type_of(dtype, width)
-        low = w.emit(f"shufflevector {t} {vector}, {t} poison, <{half} x i32> <{_span(0, half)}>" if half > 1 else
-                     f"extractelement {t} {vector}, i64 0")
-        high = w.emit(f"shufflevector {t} {vector}, {t} poison, <{half} x i32> <{_span(half, width)}>" if half > 1 else
-                      f"extractelement {t} {vector}, i64 1")
+        low = w.emit(
+            f"shufflevector {t} {vector}, {t} poison, <{half} x i32> <{_span(0, half)}>"
+            if half > 1
+            else f"extractelement {t} {vector}, i64 0"
+        )
+        high = w.emit(
+            f"shufflevector {t} {vector}, {t} poison, <{half} x i32> <{_span(half, width)}>"
+            if half > 1
+            else f"extractelement {t} {vector}, i64 1"
+        )
         vector, width = w.emit(combine(w, op, dtype, half, low, [high])), half
     if width == 1:
         return vector
@@ -251,7 +261,11 @@ def _load_vector(w: Writer, dtype: DType, n: int, pointer: str, mask: str, hint:
 
 
 def _from_memory(w: Writer, dtype: DType, n: int, text: str, hint: str) -> str:
-    return w.emit(f"icmp ne {memory_type(dtype, n)} {text}, zeroinitializer", hint) if dtype is DType.BOOL else text
+    return (
+        w.emit(f"icmp ne {memory_type(dtype, n)} {text}, zeroinitializer", hint)
+        if dtype is DType.BOOL
+        else text
+    )
 
 
 def _to_memory(w: Writer, dtype: DType, n: int, text: str) -> str:

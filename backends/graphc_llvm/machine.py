@@ -29,7 +29,12 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 def vector_unit(features: Mapping[str, bool]) -> tuple[int, int]:
     """(bytes of a vector register, number of vector registers) for LLVM's features of a CPU."""
-    for feature, size, registers in (("avx512f", 64, 32), ("avx2", 32, 16), ("avx", 32, 16), ("neon", 16, 32)):
+    for feature, size, registers in (
+        ("avx512f", 64, 32),
+        ("avx2", 32, 16),
+        ("avx", 32, 16),
+        ("neon", 16, 32),
+    ):
         if features.get(feature, False):
             return size, registers
     return 16, 16
@@ -60,11 +65,13 @@ def host_features() -> Mapping[str, bool]:
 
 
 def cpu_and_features() -> tuple[str, str]:
-    """LLVM's name of the CPU and its features as one string; `GRAPHC_CPU` names another CPU to compile for."""
+    """LLVM's name of the CPU, and its features as one string; `GRAPHC_CPU` names another CPU."""
     chosen = os.environ.get("GRAPHC_CPU", "")
     if chosen and chosen != "native":
         return chosen, ""
-    return str(llvm.get_host_cpu_name()), ",".join(f"{'+' if on else '-'}{f}" for f, on in sorted(host_features().items()))
+    return str(llvm.get_host_cpu_name()), ",".join(
+        f"{'+' if on else '-'}{f}" for f, on in sorted(host_features().items())
+    )
 
 
 def host_machine(threads: int) -> Machine:

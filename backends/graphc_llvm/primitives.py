@@ -1,12 +1,12 @@
 """Level 6, the scalar alphabet as LLVM instructions: one row per primitive of `graphc.ops.scalar`.
 
-| primitives                             | instructions                                                       |
-|----------------------------------------|--------------------------------------------------------------------|
-| add sub mul div, lt le eq ne, and or   | one instruction                                                    |
-| abs floor ceil rint sqrt fma           | one intrinsic                                                      |
-| minimum maximum                        | compare and select, twice: NaN if either is NaN                    |
-| floordiv mod                           | guarded against division by zero and overflow, rounded downwards   |
-| exp log tanh ...                       | a function of `graphc_llvm.vector_math`, inlined                   |
+| primitives                           | instructions                                                     |
+|--------------------------------------|------------------------------------------------------------------|
+| add sub mul div, lt le eq ne, and or | one instruction                                                  |
+| abs floor ceil rint sqrt fma         | one intrinsic                                                    |
+| minimum maximum                      | compare and select, twice: NaN if either is NaN                  |
+| floordiv mod                         | guarded against division by zero and overflow, rounded downwards |
+| exp log tanh ...                     | a function of `graphc_llvm.vector_math`, inlined                 |
 
 >>> w = Writer()
 >>> primitive(w, "add", DType.F32, 16, ("%a", "%b"))
@@ -94,7 +94,9 @@ def _intrinsic(name: str) -> _Row:
     def row(w: Writer, dtype: DType, lanes: int, args: Sequence[str]) -> str:
         t = type_of(dtype, lanes)
         if dtype.is_float:
-            return w.call(f"llvm.{_INTRINSIC[name]}.{mangled(dtype, lanes)}", t, f"{t} {args[0]}", flags=w.flags)
+            return w.call(
+                f"llvm.{_INTRINSIC[name]}.{mangled(dtype, lanes)}", t, f"{t} {args[0]}", flags=w.flags
+            )
         if name == "abs":
             return w.call(f"llvm.abs.{mangled(dtype, lanes)}", t, f"{t} {args[0]}", "i1 false")
         return f"add {t} {args[0]}, {splatted('0', dtype, lanes)}"  # integers are whole already

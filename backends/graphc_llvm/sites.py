@@ -3,13 +3,14 @@
 A statement in an unrolled loop is emitted many times, so its line number and the polynomial of its element
 offset are computed here, once.  Three rewritings happen on the way:
 
-| written                                     | offset becomes                               | because                     |
-|---------------------------------------------|----------------------------------------------|-----------------------------|
-| `for l in lo..hi vector(n)`                 | l → lo + l                                   | l then counts lanes         |
-| `t = index 2*i` and `x[t]`                  | t → 2*i                                      | the access stays affine     |
-| `alloc b: f32[4]` inside `for l ... vector` | n·offset + l                                 | every lane has its own copy |
+| written                             | offset becomes | because                     |
+|-------------------------------------|----------------|-----------------------------|
+| `for l in lo..hi vector(n)`         | l → lo + l     | l then counts lanes         |
+| `t = index 2*i` and `x[t]`          | t → 2*i        | the access stays affine     |
+| `alloc b: f32[4]` in a vector loop  | n·offset + l   | every lane has its own copy |
 
 >>> from graphc.ir.dims import Dim
+>>> from graphc.ir.types import DType
 >>> from graphc.kernel.ir import Buffer, Parameter
 >>> x = Buffer("x", DType.F32, (Dim.of("N"), 4))
 >>> body = For("i", 0, Dim.of("N"), (Load(Temp("t", DType.F32), x, (Dim.of("i"), 3)),))
@@ -24,8 +25,20 @@ from dataclasses import dataclass
 
 from graphc.errors import InternalError
 from graphc.ir.dims import Dim, Index, names, substitute
-from graphc.ir.types import DType
-from graphc.kernel.ir import Accumulate, Alloc, Buffer, For, Kernel, Kind, LetIndex, Load, Space, Stmt, Store, Temp
+from graphc.kernel.ir import (
+    Accumulate,
+    Alloc,
+    Buffer,
+    For,
+    Kernel,
+    Kind,
+    LetIndex,
+    Load,
+    Space,
+    Stmt,
+    Store,
+    Temp,
+)
 from graphc_llvm.emit_index import Terms, terms
 
 
@@ -62,7 +75,7 @@ class _Context:
 
 
 class Sites:
-    """The sites of a kernel: `roots`, its `scratch` buffers in the order of the text, its `free` dimensions."""
+    """The sites of a kernel: its `roots`, its `scratch` buffers in order, its `free` dimensions."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -96,7 +109,12 @@ class Sites:
             if isinstance(stmt, Load):
                 self._bound.add(stmt.temp.name)
             index_ = tuple(self._seen(i, context) for i in stmt.index)
-            return Site(stmt, line, offset=self._offset(stmt.buffer, index_), padded=self._padded(stmt.buffer, index_, context))
+            return Site(
+                stmt,
+                line,
+                offset=self._offset(stmt.buffer, index_),
+                padded=self._padded(stmt.buffer, index_, context),
+            )
         self._bound.add(stmt.temp.name)
         return Site(stmt, line)
 
@@ -106,7 +124,9 @@ class Sites:
         self._known.pop(stmt.var, None)
         vector = stmt.kind is Kind.VECTOR and stmt.lanes > 1
         if vector and context.vector is not None:
-            raise InternalError(f"the vector loop {stmt.var} lies inside the vector loop {context.vector.var}")
+            raise InternalError(
+                f"the vector loop {stmt.var} lies inside the vector loop {context.vector.var}"
+            )
         inner = _Context(stmt if vector else context.vector, context.parallel or stmt.kind is Kind.PARALLEL)
         if vector and lo != 0:
             self._known[stmt.var] = lo + Dim.of(stmt.var)

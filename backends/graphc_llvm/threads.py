@@ -17,14 +17,23 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 SYMBOLS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-_NAMES = ("libgomp.so.1", "libgomp.so", "libomp.so.5", "libomp.so", "libiomp5.so", "libgomp.1.dylib", "libomp.dylib")
+_NAMES = (
+    "libgomp.so.1",
+    "libgomp.so",
+    "libomp.so.5",
+    "libomp.so",
+    "libiomp5.so",
+    "libgomp.1.dylib",
+    "libomp.dylib",
+)
 
-_forked = False
+forked = False
+"""Whether this process is a forked child; read before every call."""
 
 
 def _after_fork() -> None:
-    global _forked
-    _forked = True
+    global forked
+    forked = True
 
 
 if hasattr(os, "register_at_fork"):
@@ -66,8 +75,3 @@ def usable_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def threads_now(wanted: int) -> int:
-    """The number of threads that a call may use: the wanted number, or 1 in a forked child."""
-    return 1 if _forked else wanted

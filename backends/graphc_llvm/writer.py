@@ -1,9 +1,9 @@
 """Level 6, LLVM text: the instructions of one function, written into nested scopes.
 
-A scope is the function body, the body of a loop, or a guarded block.  Every value knows the depth of the scope
-that defines it, so index arithmetic is written where its last operand is defined: `pure()` puts an instruction
-at the end of that outer scope, which lies before the loop that is being written.  That is loop-invariant code
-motion and common-subexpression elimination by construction, and it keeps the text small.
+A scope is the function body, the body of a loop, or a guarded block.  Every value knows the depth of the
+scope that defines it, so index arithmetic is written where its last operand is defined: `pure()` puts an
+instruction at the end of that outer scope, which lies before the loop that is being written.  That is
+loop-invariant code motion and common-subexpression elimination by construction, and it keeps the text small.
 
 >>> w = Writer()
 >>> with w.loop("i", "0", "%N", guarded=True):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 import pytest
 
 from graphc.errors import BackendError, InternalError
-from graphc.ir.dims import Dim, Index, evaluate, product
-from graphc.ir.types import Array, DType, dtype_of
+from graphc.ir.dims import Dim, Index
+from graphc.ir.types import Array, DType
 from graphc.kernel.ir import (
     Accumulate,
     Alloc,
@@ -31,80 +28,31 @@ from graphc.kernel.ir import (
 )
 from graphc.kernel.program import Call, Program, ProgramBuffer
 from graphc.ops.scalar import PRIMS
-from graphc_llvm.backend import LLVMExecutable
 from graphc_llvm.debug import assembly_lines, line_map
 from graphc_llvm.emit import emit
 from graphc_llvm.jit import Code
 from graphc_llvm.primitives import ROWS
+from tests.levels.llvm_kernels import (
+    BOOL,
+    F32,
+    F64,
+    I32,
+    I64,
+    N,
+    built,
+    elementwise,
+    i,
+    io,
+    j,
+    k,
+    lit,
+    program_of,
+    run,
+    tailed,
+    vector,
+)
 
-F32, F64, I32, I64, BOOL = DType.F32, DType.F64, DType.I32, DType.I64, DType.BOOL
-N, i, j, k, io = (Dim.of(name) for name in ("N", "i", "j", "k", "io"))
 SIZES = (0, 1, 2, 7, 15, 16, 17, 64, 65)
-
-
-def program_of(kernel: Kernel, flops: Index = 0) -> Program:
-    """The program that applies one kernel to buffers of its own."""
-    roles = {"in": "input", "out": "output", "inout": "param"}
-    buffers = tuple(
-        ProgramBuffer(p.buffer.name, p.buffer.dtype, p.buffer.shape, roles[p.access])  # type: ignore[arg-type]
-        for p in kernel.parameters
-    )
-    return Program("test", buffers, (Call(kernel, tuple(range(len(buffers))), flops, 0),))
-
-
-def built(program: Program, fast: bool = False, threads: int = 1) -> LLVMExecutable:
-    module = emit(program, fast=fast, threads=threads)
-    return LLVMExecutable(program, module, Code(str(module)), threads)
-
-
-def run(program: Program, arrays: Mapping[str, Array], dims: Mapping[str, int], **options: Any) -> dict[str, Array]:
-    """Run a program; arrays that are not given start as a pattern.  Checks that nothing outside was written."""
-    executable = built(program, **options)
-    room: dict[str, Array] = {}
-    for b in program.buffers:
-        count = product(b.shape)
-        size = count if isinstance(count, int) else evaluate(count, dims)
-        padded = np.full(size + 64, 77, dtype=b.dtype.numpy)
-        if b.name in arrays:
-            padded[32 : 32 + size] = np.asarray(arrays[b.name], dtype=b.dtype.numpy).ravel()
-        room[b.name] = padded
-    addresses = [room[b.name][32:].ctypes.data for b in program.buffers]
-    scratch = [np.zeros(size if isinstance(size, int) else evaluate(size, dims), np.uint8) for _, size in executable.scratch()]
-    executable.run(addresses + [s.ctypes.data for s in scratch], [dims[d] for d in program.dims])
-    result: dict[str, Array] = {}
-    for b in program.buffers:
-        outside = np.concatenate([room[b.name][:32], room[b.name][-32:]])
-        assert (outside == np.full(64, 77, dtype=b.dtype.numpy)).all(), f"{b.name} was written outside its bounds"
-        shape = [d if isinstance(d, int) else evaluate(d, dims) for d in b.shape]
-        result[b.name] = room[b.name][32:-32].reshape(shape)
-    return result
-
-
-def lit(value: float, dtype: DType = F32) -> Literal:
-    return Literal(value, dtype)
-
-
-def vector(var: str, lo: Index, hi: Index, *body: Stmt, lanes: int = 16) -> For:
-    return For(var, lo, hi, body, Kind.VECTOR, lanes)
-
-
-def tailed(var: str, extent: Index, body: Sequence[Stmt], lanes: int = 16, outer: Kind = Kind.SERIAL) -> tuple[Stmt, ...]:
-    """Whole vectors, then the rest in a masked one."""
-    whole = extent // lanes
-    o = Dim.of(var + "o")
-    return (
-        For(var + "o", 0, whole, (vector(var, o * lanes, o * lanes + lanes, *body, lanes=lanes),), outer),
-        vector(var, whole * lanes, extent, *body, lanes=lanes),
-    )
-
-
-def elementwise(prim: str, dtypes: Sequence[DType], result: DType, lanes: int = 16, size: Index = N) -> Kernel:
-    """`y[i] = prim a[i] b[i] ...` in masked vectors."""
-    inputs = [Buffer(f"x{n}", d, (size,)) for n, d in enumerate(dtypes)]
-    y, out = Buffer("y", result, (size,)), Temp("r", result)
-    temps = [Temp(f"t{n}", d) for n, d in enumerate(dtypes)]
-    body = (*(Load(t, x, (i,)) for t, x in zip(temps, inputs, strict=True)), Let(out, prim, tuple(temps)), Store(y, (i,), out))
-    return Kernel("apply", (*(Parameter(x, "in") for x in inputs), Parameter(y, "out")), tailed("i", size, body, lanes))
 
 
 def samples(dtype: DType, size: int, seed: int) -> Array:
@@ -112,10 +60,16 @@ def samples(dtype: DType, size: int, seed: int) -> Array:
     if dtype is BOOL:
         return rng.integers(0, 2, size).astype(bool)
     if dtype.is_integer:
-        special = np.array([0, 1, -1, np.iinfo(dtype.numpy).min, np.iinfo(dtype.numpy).max, 7, -7], dtype.numpy)
-        return np.where(rng.random(size) < 0.5, rng.choice(special, size), rng.integers(-9, 9, size)).astype(dtype.numpy)
+        special = np.array(
+            [0, 1, -1, np.iinfo(dtype.numpy).min, np.iinfo(dtype.numpy).max, 7, -7], dtype.numpy
+        )
+        return np.where(rng.random(size) < 0.5, rng.choice(special, size), rng.integers(-9, 9, size)).astype(
+            dtype.numpy
+        )
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 2.5, -2.5], dtype.numpy)
-    return np.where(rng.random(size) < 0.4, rng.choice(special, size), rng.standard_normal(size) * 3).astype(dtype.numpy)
+    return np.where(rng.random(size) < 0.4, rng.choice(special, size), rng.standard_normal(size) * 3).astype(
+        dtype.numpy
+    )
 
 
 def operands(name: str) -> list[tuple[DType, ...]]:
@@ -185,7 +139,9 @@ def reduction(op: str, dtype: DType, init: float, extent: Index, lanes: int) -> 
     t = Temp("t", dtype)
     body = (Load(t, x, (i,)), Accumulate(y, (), op, (t,)))  # type: ignore[arg-type]
     start = Store(y, (), Literal(init, dtype))
-    return Kernel("reduce", (Parameter(x, "in"), Parameter(y, "out")), (start, *tailed("i", extent, body, lanes)))
+    return Kernel(
+        "reduce", (Parameter(x, "in"), Parameter(y, "out")), (start, *tailed("i", extent, body, lanes))
+    )
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 16])
@@ -205,7 +161,9 @@ def test_horizontal_reductions(op: str, size: int, lanes: int) -> None:
 def test_extrema_keep_nan(op: str, place: int) -> None:
     x = np.arange(21.0)
     x[place] = np.nan
-    got = run(program_of(reduction(op, F64, -np.inf if op == "max" else np.inf, N, 16)), {"x": x}, {"N": 21})["y"]
+    got = run(program_of(reduction(op, F64, -np.inf if op == "max" else np.inf, N, 16)), {"x": x}, {"N": 21})[
+        "y"
+    ]
     assert np.isnan(got)
 
 
@@ -217,12 +175,14 @@ def test_integer_and_bool_reductions(op: str) -> None:
     got = run(program_of(reduction(op, I32, init, N, 16)), {"x": x}, {"N": 5})["y"]
     assert got == {"max": 7, "min": -3, "add": 16}[op]
     start = {"max": False, "min": True, "add": False}[op]
-    flags = run(program_of(reduction(op, BOOL, start, N, 16)), {"x": np.array([True, False, True])}, {"N": 3})["y"]
+    flags = run(
+        program_of(reduction(op, BOOL, start, N, 16)), {"x": np.array([True, False, True])}, {"N": 3}
+    )["y"]
     assert bool(flags) is (op != "min")
 
 
 def matmul_tiled(rows: int, vectors: int) -> Kernel:
-    """C[M,P] = A[M,K] B[K,P] for M a multiple of rows and P one of 16·vectors: a register tile, fully unrolled."""
+    """C[M,P] = A[M,K] B[K,P], M a multiple of rows and P one of 16·vectors: a register tile, unrolled."""
     M, K, P, jo, r, c, lane = (Dim.of(n) for n in ("M", "K", "P", "jo", "r", "c", "l"))
     a, b, out = Buffer("A", F32, (M, K)), Buffer("B", F32, (K, P)), Buffer("C", F32, (M, P))
     acc = Buffer("acc", F32, (rows, 16 * vectors), Space.REGISTER)
@@ -230,13 +190,20 @@ def matmul_tiled(rows: int, vectors: int) -> Kernel:
     row, column = io * rows + r, jo * (16 * vectors) + c * 16 + lane
 
     def tile(*body: Stmt) -> For:
-        return For("r", 0, rows, (For("c", 0, vectors, (vector("l", 0, 16, *body),), Kind.UNROLL),), Kind.UNROLL)
+        return For(
+            "r", 0, rows, (For("c", 0, vectors, (vector("l", 0, 16, *body),), Kind.UNROLL),), Kind.UNROLL
+        )
 
     cell = (r, c * 16 + lane)
     body: tuple[Stmt, ...] = (
         Alloc(acc),
         tile(Store(acc, cell, lit(0.0))),
-        For("k", 0, K, (tile(Load(ta, a, (row, k)), Load(tb, b, (k, column)), Accumulate(acc, cell, "fma", (ta, tb))),)),
+        For(
+            "k",
+            0,
+            K,
+            (tile(Load(ta, a, (row, k)), Load(tb, b, (k, column)), Accumulate(acc, cell, "fma", (ta, tb))),),
+        ),
         tile(Load(tc, acc, cell), Store(out, (row, column), tc)),
     )
     loops = For("io", 0, M // rows, (For("jo", 0, P // (16 * vectors), body),), Kind.PARALLEL)
@@ -302,7 +269,12 @@ def test_gather_and_scatter_add(dtype: DType, size: int) -> None:
         Store(y, (i,), t),
         Accumulate(back, (Dim.of("at"),), "add", (t,)),
     )
-    parameters = (Parameter(table, "in"), Parameter(index, "in"), Parameter(y, "out"), Parameter(back, "inout"))
+    parameters = (
+        Parameter(table, "in"),
+        Parameter(index, "in"),
+        Parameter(y, "out"),
+        Parameter(back, "inout"),
+    )
     program = program_of(Kernel("gather", parameters, tailed("i", N, body)))
     rng = np.random.default_rng(size)
     values, chosen = rng.standard_normal(7).astype(np.float32), rng.integers(0, 7, size)
@@ -316,7 +288,9 @@ def test_gather_and_scatter_add(dtype: DType, size: int) -> None:
 def test_scatter_stores_in_a_masked_vector() -> None:
     index, y, at, v = Buffer("index", I64, (N,)), Buffer("y", F32, (40,)), Temp("at", I64), Temp("v", F32)
     body = (Load(at, index, (i,)), LetIndex(v, i + 1), Store(y, (Dim.of("at"),), v))
-    program = program_of(Kernel("scatter", (Parameter(index, "in"), Parameter(y, "inout")), tailed("i", N, body)))
+    program = program_of(
+        Kernel("scatter", (Parameter(index, "in"), Parameter(y, "inout")), tailed("i", N, body))
+    )
     order = np.random.default_rng(0).permutation(40)[:21]
     got = run(program, {"index": order, "y": np.zeros(40)}, {"N": 21})["y"]
     want = np.zeros(40, np.float32)
@@ -332,7 +306,9 @@ def test_indices_as_values_and_floors(dtype: DType) -> None:
     for lanes in (1, 16):
         program = program_of(Kernel("index", (Parameter(y, "out"),), tailed("i", N, body, lanes)))
         at = np.arange(21)
-        np.testing.assert_array_equal(run(program, {}, {"N": 21})["y"], 3 * ((at - 5) // 4) + (at + 2) // 3 + 2 * at)
+        np.testing.assert_array_equal(
+            run(program, {}, {"N": 21})["y"], 3 * ((at - 5) // 4) + (at + 2) // 3 + 2 * at
+        )
 
 
 def test_a_store_that_all_lanes_share_keeps_the_last() -> None:
@@ -355,7 +331,9 @@ def test_parallel_loops_with_scratch(threads: int, size: int) -> None:
         Store(y, (i,), lit(0.0, F64)),
         For("k", 0, 4, (Load(t, row, (k,)), Accumulate(y, (i,), "add", (t,)))),
     )
-    kernel = Kernel("share", (Parameter(x, "in"), Parameter(y, "out")), (For("i", 0, N, body, Kind.PARALLEL),))
+    kernel = Kernel(
+        "share", (Parameter(x, "in"), Parameter(y, "out")), (For("i", 0, N, body, Kind.PARALLEL),)
+    )
     program = program_of(kernel, flops=1000 * N)
     data = np.arange(size, dtype=np.float64)
     np.testing.assert_array_equal(run(program, {"x": data}, {"N": size}, threads=threads)["y"], 4 * data)
@@ -380,7 +358,9 @@ def test_temporaries_between_parts_keep_the_kernel_whole() -> None:
     loop = For("i", 0, N, (Let(t, "add", (s, s)), Store(y, (i,), t)), Kind.PARALLEL)
     kernel = Kernel("whole", (Parameter(x, "in"), Parameter(y, "out")), (Load(s, x, (0,)), loop))
     program = program_of(kernel, flops=10**9)
-    np.testing.assert_array_equal(run(program, {"x": [3]}, {"N": 5}, threads=2)["y"], np.full(5, 6, np.float32))
+    np.testing.assert_array_equal(
+        run(program, {"x": np.array([3])}, {"N": 5}, threads=2)["y"], np.full(5, 6, np.float32)
+    )
 
 
 def test_fast_reassociates_and_strict_does_not() -> None:
@@ -402,7 +382,9 @@ def fused() -> Program:
         Let(t4, "sqrt", (t3,)),
         Store(y, (i,), t4),
     )
-    kernel = Kernel("fused", (Parameter(x, "in"), Parameter(w, "in"), Parameter(y, "out")), tailed("i", N, body))
+    kernel = Kernel(
+        "fused", (Parameter(x, "in"), Parameter(w, "in"), Parameter(y, "out")), tailed("i", N, body)
+    )
     return program_of(kernel)
 
 
@@ -412,11 +394,10 @@ def test_the_assembly_goes_back_to_the_statements() -> None:
     text = str(program).splitlines()
     for number, stmt in lines.items():
         assert text[number - 1].strip() == str(stmt)
-    found = {}
+    found: dict[str, list[str]] = {}
     for number, instruction in assembly_lines(built(program).text("asm")):
-        stmt = lines.get(number)
-        if stmt is not None:
-            found.setdefault(instruction.split()[0], []).append(str(stmt))
+        if number in lines:
+            found.setdefault(instruction.split()[0], []).append(str(lines[number]))
     assert set(found["vsqrtps"]) == {"t4 = sqrt t3"}
     assert "t2 = mul t0 t1" in found["vmulps"]
     assert set(found["vaddps"]) == {"t3 = add t2 1.0"}
@@ -424,7 +405,9 @@ def test_the_assembly_goes_back_to_the_statements() -> None:
 
 def test_debug_information_changes_no_instruction() -> None:
     text = str(emit(fused()))
-    bare = "\n".join(line.split(", !dbg !")[0] if line.startswith("  ") else line for line in text.splitlines())
+    bare = "\n".join(
+        line.split(", !dbg !")[0] if line.startswith("  ") else line for line in text.splitlines()
+    )
     bare = "\n".join(line.replace(" !dbg !5", "").replace(" !dbg !16", "") for line in bare.splitlines())
 
     def instructions(asm: str) -> list[str]:
@@ -438,9 +421,14 @@ def test_what_does_not_fit_is_refused() -> None:
     unknown = Kernel("bad", (Parameter(y, "out"),), (Let(t, "frobnicate", (lit(1.0),)), Store(y, (0,), t)))
     with pytest.raises(BackendError, match="frobnicate"):
         emit(program_of(unknown))
-    nested = Kernel("bad", (Parameter(y, "out"),), (vector("i", 0, 4, vector("j", 0, 4, Store(y, (i,), lit(1.0)))),))
+    nested = Kernel(
+        "bad", (Parameter(y, "out"),), (vector("i", 0, 4, vector("j", 0, 4, Store(y, (i,), lit(1.0)))),)
+    )
     with pytest.raises(InternalError, match="inside the vector loop"):
         emit(program_of(nested))
     with pytest.raises(InternalError, match="more iterations than lanes"):
-        emit(program_of(Kernel("bad", (Parameter(y, "out"),), (vector("i", 0, 4, Store(y, (i,), lit(1.0)), lanes=2),))))
-    assert dtype_of("f32") is F32
+        emit(
+            program_of(
+                Kernel("bad", (Parameter(y, "out"),), (vector("i", 0, 4, Store(y, (i,), lit(1.0)), lanes=2),))
+            )
+        )
