@@ -1,9 +1,8 @@
 """Text widths without a font file: the room that a line of text needs, for layout and for pictures.
 
 A picture in text mode does not know which font its reader has, so a width here is an upper bound.  Each
-advance is the larger of the advances in DejaVu Sans and in Verdana, the first two families in `SANS` (the
-widest in common use), and `SAFETY` is added for the sans-serif fonts of other systems.  Widths are in the
-unit of `size`.
+advance is the largest of DejaVu Sans and Verdana, the first two families in `SANS`, and of Arial's metrics,
+which most others follow; `SAFETY` is added for hinting and the rest.  Widths are in the unit of `size`.
 
 | characters                    | advance, in em                                             |
 |-------------------------------|------------------------------------------------------------|
@@ -45,9 +44,9 @@ _BOLD_OTHER = 1.06
 # Advances of U+0020 to U+007E, in 1/1000 em.
 _ASCII_REGULAR = (
     351, 401, 460, 838, 636, 1076, 780, 275, 454, 454, 635, 838, 363, 454, 363, 454, 636, 636, 636,
-    636, 636, 636, 636, 636, 636, 636, 454, 454, 838, 838, 838, 545, 1000, 684, 686, 698, 770, 632,
-    575, 775, 752, 420, 454, 692, 557, 863, 748, 787, 603, 787, 695, 683, 616, 732, 684, 989, 685,
-    615, 685, 454, 454, 454, 838, 635, 635, 613, 635, 550, 635, 615, 352, 635, 634, 278, 344, 591,
+    636, 636, 636, 636, 636, 636, 636, 454, 454, 838, 838, 838, 545, 1000, 684, 686, 722, 770, 667,
+    611, 775, 752, 420, 500, 692, 557, 863, 748, 787, 667, 787, 722, 683, 616, 732, 684, 989, 685,
+    667, 685, 454, 454, 454, 838, 635, 635, 613, 635, 550, 635, 615, 352, 635, 634, 278, 344, 591,
     278, 974, 634, 612, 635, 635, 426, 521, 394, 634, 592, 818, 592, 592, 525, 636, 454, 636, 838,
 )  # fmt: skip
 _ASCII_BOLD = (
@@ -76,17 +75,17 @@ _OTHER_GROUPS = {
     620: "Γτχϵ“”",
     640: "Ξυ√∘",
     660: "ΕΣΤαγδθνο∃",
-    680: "βηκρ∇∑–",
+    680: "βηκρ∇–",
     700: "ΖΡΥμ",
-    720: "Β",
+    720: "Β∑",
     740: "ΑΔΚΛΧσφ∀",
-    760: "πψϕ∏",
+    760: "πψϕ",
     800: "ΗΝΠℝ",
-    820: "ΘΟΦΨΩ",
-    840: "ω×÷±−∞≈≠≤≥≡∗⊙⊗⊕→←↑↓↦↩⇒",
+    820: "ΘΟΦΨΩ∏",
+    840: "ω×÷±−∞≈≠≤≥≡∗⊙⊗⊕↦↩⇒",
     880: "∈∉",
     940: "Μ",
-    1000: "⋯…—",
+    1000: "⋯…—→←↑↓",
     1120: "½",
 }
 _OTHER = {character: advance for advance, group in _OTHER_GROUPS.items() for character in group}

@@ -131,13 +131,15 @@ def draw_graph(
     items: list[Item] = []
     if title:
         items.append(Text(_MARGIN, _MARGIN + ASCENT * _TITLE_SIZE, title, _TITLE_SIZE, weight="bold"))
+    taken: dict[str, int] = {}
     for edge, route in zip(drawn, placed.edges, strict=True):
+        name = _unused(f"edge-{edge.source}-{edge.target or ''}-{edge.operand}", taken)
         inset = 0.0
         if edge.target is not None:
             inset = _inset(
                 shape_of[edge.target], placed.nodes[number[edge.target]], route.points[-1], direction
             )
-        items.append(_edge(edge, route, inset, label_of, direction, (_MARGIN, top)))
+        items.append(_edge(name, edge, route, inset, label_of, direction, (_MARGIN, top)))
     for node, shape in zip(nodes, shapes, strict=True):
         box = placed.nodes[number[node.id]]
         caption = placed.captions.get(number[node.id])
@@ -200,7 +202,17 @@ def _label_room(edge: PictureEdge, direction: Direction) -> tuple[float, float]:
     return 2 * (widest + _CLEAR + 4), _EDGE_SIZE * LINE_HEIGHT
 
 
+def _unused(name: str, taken: dict[str, int]) -> str:
+    """`name`, with "-2", "-3", ... behind it when it is taken, as by a result that is returned twice."""
+    while name in taken:
+        taken[name] += 1
+        name = f"{name}-{taken[name]}"
+    taken[name] = 1
+    return name
+
+
 def _edge(
+    name: str,
     edge: PictureEdge,
     route: EdgeRoute,
     inset: float,
@@ -221,7 +233,7 @@ def _edge(
     facts = [f"value {edge.value}"] if edge.value is not None else []
     facts += [f"gradient {edge.gradient}"] if edge.gradient is not None else []
     title = f"{label_of[edge.source]} → {to}" + (": " + ", ".join(facts) if facts else "")
-    return Group(f"edge-{edge.source}-{edge.target or ''}-{edge.operand}", "edge", title, tuple(items))
+    return Group(name, "edge", title, tuple(items))
 
 
 def _edge_texts(value: str | None, gradient: str | None, at: Point, direction: Direction) -> list[Text]:

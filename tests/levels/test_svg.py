@@ -225,6 +225,21 @@ def test_same_node_twice() -> None:
     assert ids[:2] == ["edge-x-f-0", "edge-x-f-1"] and len(set(ids)) == len(ids)
 
 
+def test_results_returned_twice_and_ids_with_hyphens_do_not_collide() -> None:
+    nodes = [PictureNode(name, "op", name) for name in ("a", "a-b", "b-c", "c")]
+    edges = [PictureEdge("a", "b-c"), PictureEdge("a-b", "c"), PictureEdge("c", None), PictureEdge("c", None)]
+    ids = [g.id for g in draw_graph(nodes, edges).items if isinstance(g, Group)]
+    assert len(ids) == 8 and len(set(ids)) == 8
+
+
+def test_a_sum_stands_between_its_operands() -> None:
+    scene = product_of_sum()
+    boxes = {g.id: g.items[0] for g in scene.items if isinstance(g, Group) and g.id.startswith("node")}
+    middle = {name: box.y + box.height / 2 for name, box in boxes.items() if isinstance(box, Rect)}
+    assert middle["node-q"] == pytest.approx((middle["node-x"] + middle["node-y"]) / 2, abs=1)
+    assert middle["node-q"] == pytest.approx(middle["node-f"], abs=0.01), "the main line is straight"
+
+
 def test_unknown_ends_are_refused() -> None:
     with pytest.raises(InternalError, match="no end: x -> g"):
         draw_graph([PictureNode("x", "input", "x")], [PictureEdge("x", "g")])

@@ -1,0 +1,1 @@
+"""Pictures, text and pages: this package reads graphs and never builds them."""
