@@ -2,19 +2,24 @@
 
 Each is plain IEEE arithmetic (add, multiply, divide, fused multiply-add, shifts, compares and selects): no
 tables, no branches, no calls, so that it runs at full width at any number of lanes, and gives the same bits
-at every one. The one exception: sin and cos call libm for lanes beyond 2^15 (f32) or 2^28 (f64). Everything is right over the whole range: NaN, infinities, signed zeros, subnormals.
+at every one. The one exception: sin and cos call libm for lanes beyond 2^15 (f32) or 2^28 (f64), in a cold
+block. Everything is right over the whole range: NaN, infinities, signed zeros, subnormals.
 
-    exponential       exp, expm1, tanh
-    logarithm         log, log1p
-    error_function    erf
-    power             pow
-    trigonometric     sin, cos
-    libm              sin, cos of very large arguments
-    builder           the notation in which they are written
+    function                worst error in ulp         ns/element, one core of an
+                            f32          f64           EPYC 9004 (f32 × 16, f64 × 8)
+    exp    exponential      0.892        0.88          0.24   0.67
+    expm1                   1.078        1.13          0.32   0.81
+    tanh                    0.924        1.20          0.45   1.30
+    log    logarithm        0.941        0.80          0.33   0.92
+    log1p                   1.548        1.37          0.34   0.93
+    erf    error_function   1.106        1.03          0.48   2.01
+    sin    trigonometric    1.530        1.44          0.32   0.88
+    cos                     1.527        1.48          0.31   0.86
+    pow    power            1.05         1.15          1.57   3.74
 
-The errors are in units in the last place of the exact result. Those of f32 were measured over all 2^32 inputs
-(`python -m tests.benchmarks.vector_math_sweep`), those of f64 on dense samples against 50-digit arithmetic.
-On a machine without a fused multiply-add the results are the same, but slow.
+f32 was measured over all 2^32 inputs (`python -m tests.benchmarks.vector_math_sweep`), except pow; f64, and
+pow, on some millions of samples and the edges, against extended precision. Code for baseline x86-64, AVX2 and
+AVX-512 gave the same bits; without a fused multiply-add instruction it is slow, because each is then a call.
 
 >>> function_name("exp", "f32", 16)
 'graphc.exp.v16f32'
@@ -54,16 +59,16 @@ BOUNDS: Final[Mapping[tuple[str, str], float]] = MappingProxyType(
         ("log", "f32"): 1.0,
         ("tanh", "f32"): 1.0,
         ("erf", "f32"): 1.25,
-        ("expm1", "f32"): 1.5,
+        ("expm1", "f32"): 1.25,
         ("log1p", "f32"): 1.75,
         ("sin", "f32"): 1.75,
         ("cos", "f32"): 1.75,
         ("pow", "f32"): 1.25,
         ("exp", "f64"): 1.0,
         ("log", "f64"): 1.0,
-        ("tanh", "f64"): 1.5,
+        ("tanh", "f64"): 1.25,
         ("erf", "f64"): 1.25,
-        ("expm1", "f64"): 2.0,
+        ("expm1", "f64"): 1.25,
         ("log1p", "f64"): 1.75,
         ("sin", "f64"): 1.75,
         ("cos", "f64"): 1.75,

@@ -2,7 +2,7 @@
 
     exp     x = k·ln 2 + r, |r| ≤ ½ ln 2;   e^x = 2^k · e^r
     expm1   the same reduction;             e^x - 1 = 2^k·(e^r - 1) + (2^k - 1)
-    tanh    |x| < 1 (f64: 9/16): x + x³·P(x²); else 1 - 2 / (e^2|x| + 1)
+    tanh    |x| < 1 (f64: 5/8): x + x³·P(x²); else 1 - 2 / (e^2|x| + 1)
 
 Reduction by k·ln 2 in two parts: Cody & Waite, Software Manual for the Elementary Functions (1980), ch. 6;
 with a fused multiply-add the first step is exact even for a full-width high part. k is found by adding
@@ -88,47 +88,47 @@ _CONSTANTS: Final = {
         ln2_high=0.6931471805599453,
         ln2_low=2.3190468138462996e-17,
         exp_tail=(
-            2.5000130246894904e-08,
-            2.7630309811522885e-07,
-            2.7557586682292104e-06,
-            2.4801492943199404e-05,
-            0.0001984126950556411,
-            0.0013888888943761164,
-            0.008333333333495294,
-            0.04166666666652975,
-            0.1666666666666641,
+            2.500785191372674e-08,
+            2.762980504375197e-07,
+            2.7557545806885827e-06,
+            2.4801494181115634e-05,
+            0.0001984126957604296,
+            0.0013888888942860847,
+            0.008333333333446302,
+            0.04166666666653107,
+            0.1666666666666653,
             0.5000000000000011,
         ),
         overflow=710.0,
         underflow=-746.0,
         minus_one=-40.0,
-        tanh_split=0.5625,
+        tanh_split=0.625,
         tanh_tail=(
-            -1.9494693541314378e-05,
-            8.331645456176632e-05,
-            -0.00023338156818120996,
-            0.0005884444864031102,
-            -0.0014555428455336463,
-            0.0035920920303532076,
-            -0.008863232601427093,
-            0.021869488385854487,
-            -0.05396825396376054,
-            0.13333333333326622,
-            -0.333333333333333,
+            6.049751927085135e-06,
+            -3.020509618518721e-05,
+            9.15776949965923e-05,
+            -0.00023702373272832785,
+            0.0005894565591182269,
+            -0.0014557272022794117,
+            0.0035921142220613073,
+            -0.008863234338771816,
+            0.02186948847070191,
+            -0.05396825396614951,
+            0.1333333333332996,
+            -0.33333333333333315,
         ),
         tanh_one=19.5,
     ),
 }
 
 
-def _reduce(x: Value, offset: int) -> tuple[Value, Value]:
-    """(r, n) with x = k·ln 2 + r, |r| ≤ ½ ln 2, and k + offset ≥ 0 in the low bits of the integer n."""
+def _reduce(x: Value, offset: int) -> tuple[Value, Value, Value]:
+    """(r, k, n): x = k·ln 2 + r, |r| ≤ ½ ln 2, but for k·ln2_low; k + offset ≥ 0 is in the low bits of n."""
     c = _CONSTANTS[x.body.format.dtype]
     rounder = x.body.format.rounder + offset
     rounded = fma(x, c.log2_e, rounder)
     k = rounded - rounder
-    r = fma(k, -c.ln2_high, x)
-    return fma(k, -c.ln2_low, r), rounded.bits()
+    return fma(k, -c.ln2_high, x), k, rounded.bits()
 
 
 def _power_of_two(n: Value) -> Value:
@@ -145,8 +145,8 @@ def exp_of_sum(x: Value, low: Value | None) -> Value:
     """e^(x + low), where low is of the order of a rounding of x."""
     c = _CONSTANTS[x.body.format.dtype]
     x = at_least(at_most(x, c.overflow), c.underflow)
-    r, n = _reduce(x, 2 * x.body.format.bias)
-    r = r if low is None else r + low
+    r, k, n = _reduce(x, 2 * x.body.format.bias)
+    r = fma(k, -c.ln2_low, r if low is None else r + low)
     half = n >> 1
     e_r = horner(r, (*c.exp_tail, 1.0, 1.0))
     return e_r * _power_of_two(half) * _power_of_two(n - half)
@@ -154,8 +154,9 @@ def exp_of_sum(x: Value, low: Value | None) -> Value:
 
 def exp_normal(x: Value) -> Value:
     """e^x for x whose result is a normal number, or a NaN: one scaling, no clamping."""
-    r, n = _reduce(x, x.body.format.bias)
-    return horner(r, (*_CONSTANTS[x.body.format.dtype].exp_tail, 1.0, 1.0)) * _power_of_two(n)
+    c = _CONSTANTS[x.body.format.dtype]
+    r, k, n = _reduce(x, x.body.format.bias)
+    return horner(fma(k, -c.ln2_low, r), (*c.exp_tail, 1.0, 1.0)) * _power_of_two(n)
 
 
 def expm1(x: Value) -> Value:
@@ -165,12 +166,14 @@ def expm1(x: Value) -> Value:
     """
     c = _CONSTANTS[x.body.format.dtype]
     clamped = at_least(at_most(x, c.overflow), c.minus_one)
-    r, n = _reduce(clamped, x.body.format.bias - 1)
+    exact, k, n = _reduce(clamped, x.body.format.bias - 1)
+    r = fma(k, -c.ln2_low, exact)
+    lost = fma(k, -c.ln2_low, exact - r)
     scale = _power_of_two(n)
     whole = scale - 0.5
     head = fma(scale, r, whole)
     error = fma(scale, r, whole - head)
-    half = head + fma(scale * r, r * horner(r, c.exp_tail), error)
+    half = head + fma(scale, fma(r * r, horner(r, c.exp_tail), lost), error)
     # Below 2^-54 (2^-25 in f32) the result is x: this keeps -0, and subnormals, whose half is inexact.
     tiny = absolute(x) < 2.0 ** (-2 - x.body.format.mantissa)
     return select(tiny, x, half + half)
@@ -183,7 +186,8 @@ def tanh(x: Value) -> Value:
     square = a * a
     near = fma(a * square, horner(square, c.tanh_tail), a)
     clamped = at_most(a, c.tanh_one)
-    r, n = _reduce(clamped + clamped, x.body.format.bias)
+    r, k, n = _reduce(clamped + clamped, x.body.format.bias)
+    r = fma(k, -c.ln2_low, r)
     scale = _power_of_two(n)
     # e^2|x| + 1 as 2^k·(e^r - 1) + (2^k + 1): one rounding fewer than a finished exponential.
     e_r_minus_1 = fma(r * r, horner(r, c.exp_tail), r)

@@ -4,9 +4,9 @@
     log |x| = e·ln 2 + 2·s + s³·(2/3 + s²·P(s²))
 
 An error in the logarithm is multiplied by y·log x, up to 745, so it is carried as a sum of two numbers, high
-and low, about 10 bits beyond the format: products by fused multiply-add, sums by Dekker's fast two-sum (Dekker,
-"A floating-point technique for extending the available precision", Numer. Math. 18, 1971; the plan is that of
-fdlibm's e_pow.c). P is minimax. The special cases are those of C99, annex F.9.4.4.
+and low, about 10 bits beyond the format: products by fused multiply-add, sums by the fast two-sum of Dekker,
+"A floating-point technique for extending the available precision" (Numer. Math. 18, 1971); the plan is that
+of fdlibm's e_pow.c. P is minimax. The special cases are those of C99, annex F.9.4.4.
 
 >>> from graphc_llvm.vector_math.builder import Body
 >>> body = Body("pow", "f32", 4, ("x", "y"))
