@@ -1,5 +1,6 @@
 """The first oracle: a graph evaluated node by node with NumPy.
 
+>>> import numpy as np
 >>> from graphc.lang.tensor import inputs
 >>> x, y, z = inputs("x y z")
 >>> f = (x + y) * z
@@ -10,41 +11,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from graphc.errors import InternalError
-from graphc.ir.dims import Dim
+from graphc.ir.evaluate import bind_dims, evaluate_nodes
 from graphc.ir.graph import Graph
-from graphc.ir.node import Node
 from graphc.ir.types import Array
 
-
-def bind_dims(inputs: Sequence[Node], arrays: Sequence[Array]) -> dict[str, int]:
-    """The sizes of named dimensions, read off the arguments' shapes."""
-    dims: dict[str, int] = {}
-    for n, a in zip(inputs, arrays, strict=True):
-        for d, size in zip(n.type.shape, a.shape, strict=True):
-            if isinstance(d, Dim) and len(d.terms) == 1 and len(d.terms[0][0]) == 1 and d.terms[0][1] == 1:
-                atom = d.terms[0][0][0]
-                if isinstance(atom, str):
-                    dims.setdefault(atom, size)
-    return dims
-
-
-def evaluate_nodes(nodes: Sequence[Node], known: Mapping[Node, Array], dims: Mapping[str, int]) -> dict[Node, Array]:
-    """The value of every node, operands first; `known` gives the inputs (and may override any node)."""
-    values = dict(known)
-    for n in nodes:
-        if n in values:
-            continue
-        with np.errstate(all="ignore"):
-            value = np.asarray(n.op.evaluate(dims, *(values[s] for s in n.src)))
-        if value.dtype != n.type.dtype.numpy or value.ndim != n.type.rank:
-            raise InternalError(f"{n.op.label} is {n.type}, but NumPy made {value.dtype}{list(value.shape)}")
-        values[n] = value
-    return values
+__all__ = ["bind_dims", "evaluate", "evaluate_nodes"]
 
 
 def evaluate(graph: Graph, arrays: Sequence[Array]) -> list[Array]:

@@ -1,0 +1,117 @@
+"""gc.gradcheck: right gradients pass, wrong ones do not, and a kink is called a kink."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.autodiff.check import difference, gradcheck
+from graphc.errors import ArgumentError
+from graphc.ir.node import Node
+from graphc.ops.elementwise import Elementwise
+
+
+def test_scalars_agree_to_many_digits() -> None:
+    x, y = gc.inputs("x y")
+    report = gradcheck(gc.sin(x) * gc.exp(y) / (x + 3.0), [x, y], at={x: 0.7, y: -1.3})
+    assert report.ok and bool(report)
+    assert all(t.max_rel_error < 1e-10 and t.checked == t.size == 1 for t in report.tensors)
+
+
+def test_the_default_is_every_float_leaf_and_parameters_have_their_own_value() -> None:
+    X = gc.input("X", ("N", 3))
+    labels = gc.input("labels", ("N",), "int64")
+    W = gc.param("W", (3, 4), "float64", "kaiming")
+    b = gc.param("b", (4,), "float64", "zeros")
+    loss = -gc.mean(gc.pick(gc.log_softmax(X @ W + b), labels))
+    at = {X: np.random.default_rng(0).normal(size=(5, 3)), labels: [0, 3, 1, 2, 2]}
+    report = gradcheck(loss, at=at)
+    assert [t.name for t in report.tensors] == ["X", "W", "b"]
+    assert report.ok, str(report)
+    assert [t.checked for t in report.tensors] == [15, 12, 4]
+
+
+def test_a_graph_in_float32_is_checked_in_float64() -> None:
+    x = gc.input("x", (4,), "float32")
+    h = gc.tanh(x * 3.0).astype("float64").astype("float32")
+    report = gradcheck(gc.mean(h), x, at={x: [0.1, -0.2, 0.3, 2.0]})
+    assert report.ok and report.tensors[0].max_rel_error < 1e-8
+    assert str(report.tensors[0].type) == "f32[4]"
+
+
+def test_kinks_are_reported_and_are_no_failures() -> None:
+    x = gc.input("x", (5,))
+    report = gradcheck(gc.sum(gc.relu(x)), x, at={x: [-1.0, 0.0, 1e-5, -1e-4, 2.0]})
+    assert report.ok and report.tensors[0].kinks == ((1,),)
+    assert "ok, 1 at a kink" in str(report)
+    both = gradcheck(gc.sum(gc.abs(x)), x, at={x: [0.0, 1.0, -1.0, 0.0, 3.0]})
+    assert both.ok and both.tensors[0].kinks == ((0,), (3,))
+    ties = gradcheck(gc.max(x), x, at={x: [1.0, 3.0, 3.0, 0.0, 3.0]})
+    assert ties.ok and ties.tensors[0].kinks == ((1,), (2,), (4,))
+
+
+def test_a_jump_is_a_kink_too() -> None:
+    x = gc.input("x", (3,))
+    report = gradcheck(gc.sum(gc.floor(x) + gc.sign(x)), x, at={x: [0.0, 0.5, -2.0]})
+    assert report.ok and report.tensors[0].kinks == ((0,), (2,))
+
+
+@pytest.mark.parametrize("factor", [1.0 + 1e-4, 0.0, -1.0])
+def test_a_wrong_gradient_fails(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    right = Elementwise.vjp
+
+    def wrong(self: Elementwise, n: Node, operand: int, upstream: Node) -> Node | None:
+        found = right(self, n, operand, upstream)
+        if self.row_name != "tanh" or found is None:
+            return found
+        from graphc.ops.elementwise import constant_like, elementwise
+
+        return elementwise("mul", found, constant_like(factor, found))
+
+    x = gc.input("x", (3,))
+    monkeypatch.setattr(Elementwise, "vjp", wrong)
+    report = gradcheck(gc.sum(gc.tanh(x)), x, at={x: [0.1, 0.5, -1.0]})
+    assert not report.ok and not report
+    (check,) = report.tensors
+    assert check.wrong == ((0,), (1,), (2,))
+    assert check.gradient == pytest.approx(factor * (1 - np.tanh([0.1, 0.5, -1.0][check.worst[0]]) ** 2))
+    assert "FAILED" in str(report) and "3 wrong" in str(report)
+
+
+def test_an_error_in_one_element_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = gc.input("x", (2, 3))
+    mask = gc.const([[0.0, 0.0, 0.0], [0.0, 0.0, 1e-3]])
+    f = gc.sum(x * x + gc.stop_gradient(x) * mask)  # differences see the detached part, the graph does not
+    report = gradcheck(f, x, at={x: np.arange(6.0).reshape(2, 3)})
+    assert report.tensors[0].wrong == ((1, 2),) and report.tensors[0].worst == (1, 2)
+    assert report.tensors[0].max_abs_error == pytest.approx(1e-3, rel=1e-3)
+    assert any("stop_gradient" in note for note in report.notes)
+
+
+def test_a_function_that_is_nan_there_fails() -> None:
+    x = gc.input("x")
+    assert not gradcheck(gc.log(x), x, at={x: -1.0}).ok
+
+
+def test_sample_checks_some_and_says_so() -> None:
+    x = gc.input("x", (50,))
+    report = gradcheck(gc.sum(gc.exp(x)), x, at={x: np.linspace(-1, 1, 50)}, sample=7)
+    assert report.ok and report.tensors[0].checked == 7 and "7 of 50" in str(report)
+
+
+def test_large_and_small_coordinates() -> None:
+    x = gc.input("x", (3,))
+    report = gradcheck(gc.sum(x * x), x, at={x: [1e6, 1e-6, 0.0]})
+    assert report.ok, str(report)
+
+
+def test_the_difference_knows_its_error() -> None:
+    d = difference(lambda t: np.sin(1.0 + t), 1.0, np.cos(1.0), 1e-6, 1e-8)
+    assert abs(d.value - np.cos(1.0)) <= d.error < 1e-6 and not d.kink
+
+
+def test_only_leaves_can_be_moved() -> None:
+    x = gc.input("x")
+    with pytest.raises(ArgumentError, match="is no input"):
+        gradcheck(gc.exp(x * x), x * x, at={x: 1.0})
