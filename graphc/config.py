@@ -1,14 +1,14 @@
 """Every environment variable of graphc, in one table, read when it is asked for.
 
-| variable         | values                  | default             | what it does                                         |
-|------------------|-------------------------|---------------------|------------------------------------------------------|
-| `GRAPHC_DEBUG`   | 0, 1, 2, 3              | 0                   | prints compiling: 1 steps, 2 rewrites, 3 every level |
-| `GRAPHC_VERIFY`  | 0, 1                    | 1                   | checks the graph after every pass                    |
-| `GRAPHC_CACHE`   | a folder, or off        | the user's cache    | where compiled code is kept between processes        |
-| `GRAPHC_THREADS` | 1, 2, ...               | all usable cores    | how many threads a compiled function may use         |
-| `GRAPHC_CPU`     | LLVM's name of a CPU    | native              | the CPU to compile for                               |
+| variable         | values           | default          | what it does                                      |
+|------------------|------------------|------------------|---------------------------------------------------|
+| `GRAPHC_DEBUG`   | 0, 1, 2, 3       | 0                | prints compiling: 1 steps, 2 rewrites, 3 all text |
+| `GRAPHC_VERIFY`  | 0, 1             | 1                | checks the graph after every pass                 |
+| `GRAPHC_CACHE`   | a folder, or off | the user's cache | where compiled code is kept between processes     |
+| `GRAPHC_THREADS` | 1, 2, ...        | all usable cores | how many threads a compiled function may use      |
+| `GRAPHC_CPU`     | a CPU's name     | native           | the CPU to compile for, as LLVM calls it          |
 
-The table above is printed from `SETTINGS` by `graphc doctor --settings`; a test holds the two together.
+`graphc doctor` prints the same table from `SETTINGS`, with the values of now; a test holds the two together.
 
 >>> setting("GRAPHC_THREADS") is None or setting("GRAPHC_THREADS") >= 1
 True
@@ -67,7 +67,7 @@ def _cache(text: str) -> Path | None:
         return Path(text).expanduser()
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The specification says that a relative path in XDG_CACHE_HOME is to be ignored.
-    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "graphc"
+    return (Path(base) if Path(base).is_absolute() else Path("~/.cache").expanduser()) / "graphc"
 
 
 def _cpu(text: str) -> str:
@@ -75,9 +75,7 @@ def _cpu(text: str) -> str:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "GRAPHC_DEBUG", "0, 1, 2, 3", "0", "prints compiling: 1 steps, 2 rewrites, 3 every level", _debug
-    ),
+    Setting("GRAPHC_DEBUG", "0, 1, 2, 3", "0", "prints compiling: 1 steps, 2 rewrites, 3 all text", _debug),
     Setting("GRAPHC_VERIFY", "0, 1", "1", "checks the graph after every pass", _switch),
     Setting(
         "GRAPHC_CACHE",
@@ -93,7 +91,7 @@ SETTINGS: tuple[Setting, ...] = (
         "how many threads a compiled function may use",
         _threads,
     ),
-    Setting("GRAPHC_CPU", "LLVM's name of a CPU", "native", "the CPU to compile for", _cpu),
+    Setting("GRAPHC_CPU", "a CPU's name", "native", "the CPU to compile for, as LLVM calls it", _cpu),
 )
 
 _BY_NAME = {s.name: s for s in SETTINGS}
@@ -114,12 +112,14 @@ def setting(name: str) -> Value: ...
 
 
 def setting(name: str) -> Value:
-    """The value of an environment variable of graphc, now; raises ArgumentError where its text makes no sense."""
+    """The value of an environment variable of graphc; raises ArgumentError where its text makes no sense."""
     found = _BY_NAME[name]
     text = os.environ.get(name, "").strip()
     try:
         return found.read(text)
     except (ValueError, KeyError):
         raise ArgumentError(
-            f"the environment variable {name} is {text!r}", why=found.doc, fix=f"set it to one of: {found.values}"
+            f"the environment variable {name} is {text!r}",
+            why=found.doc,
+            fix=f"set it to one of: {found.values}",
         ) from None

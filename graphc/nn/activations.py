@@ -55,7 +55,9 @@ def activation(spec: str | Activation | None) -> Activation:
         return _linear
     if not isinstance(spec, str):
         if not callable(spec):
-            raise ArgumentError(f"{spec!r} is no activation", fix='give a name such as "relu", or a function of a tensor')
+            raise ArgumentError(
+                f"{spec!r} is no activation", fix='give a name such as "relu", or a function of a tensor'
+            )
         return spec
     if spec in _OWN:
         return _OWN[spec]
@@ -65,7 +67,9 @@ def activation(spec: str | Activation | None) -> Activation:
         near = get_close_matches(spec, known, 1)
         raise ArgumentError(
             f"unknown activation {spec!r}",
-            fix=f"did you mean {near[0]!r}?" if near else 'use a unary op, such as "relu"; `graphc ops` lists them',
+            fix=f"did you mean {near[0]!r}?"
+            if near
+            else 'use a unary op, such as "relu"; `graphc ops` lists them',
         )
     return function(spec)
 

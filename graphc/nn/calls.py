@@ -45,7 +45,7 @@ class Scope:
         return f"{kind}_{self.counts[kind]}"
 
 
-# A value must never refer to its key, or neither would ever be freed: hence `source` is None for the key itself.
+# A value must never refer to its key, or neither would ever be freed: `source` is None for the key itself.
 _calls: weakref.WeakKeyDictionary[Node, tuple[Call, ...]] = weakref.WeakKeyDictionary()
 _scopes: weakref.WeakKeyDictionary[Node, Scope] = weakref.WeakKeyDictionary()
 _unscoped = Scope()

@@ -18,7 +18,6 @@ A layer makes its parameters when it is first applied; applied again, it shares 
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -37,8 +36,6 @@ from graphc.nn.activations import activation_name
 from graphc.nn.calls import record, scope_of
 
 Pair = int | Sequence[int]
-Window = tuple[tuple[int, int], tuple[int, int]]
-"""(span, stride) of a layer's window: span is dilation·(kernel − 1) + 1; heights first."""
 
 _INITIALIZERS = {"glorot_uniform": "glorot", "he_normal": "kaiming", "random_normal": "normal"}
 
@@ -88,9 +85,12 @@ class Layer(ABC):
 
     def check(self, x: Tensor) -> None:
         """Raises ShapeError where the layer cannot be applied to such a tensor."""
+        if x.ndim < 1:
+            raise ShapeError(f"cannot apply {self.describe()} to {x.node.type}", why="it has no batch axis")
 
     def build(self, x: Tensor) -> None:
         """Make the parameters."""
+        self.parameters = ()
 
     @abstractmethod
     def call(self, x: Tensor) -> Tensor:
@@ -100,23 +100,13 @@ class Layer(ABC):
         """That part of a shape that the parameters depend on."""
         return ()
 
-    def macs(self, source: Shape, result: Shape) -> int:
-        """Multiply-adds for one example of the batch."""
-        return 0
-
-    @property
-    def window(self) -> Window | None:
-        """How the layer widens the receptive field; None where it takes single elements."""
-        return None
-
-    @property
-    def mixes_everything(self) -> bool:
-        """Whether each output depends on the whole input."""
-        return False
+    def updates(self) -> dict[Parameter, Tensor]:
+        """New values of parameters that every training step changes by another rule than the optimiser's."""
+        return {}
 
     def describe(self) -> str:
         """The layer as it would be written."""
-        return type(self).__name__
+        return f"{type(self).__name__}()"
 
     def __repr__(self) -> str:
         return f"<{self.name or 'unnamed'}: {self.describe()}>"
@@ -153,7 +143,9 @@ class Dense(Layer):
 
     def check(self, x: Tensor) -> None:
         if x.ndim < 2 or not isinstance(x.shape[-1], int):
-            raise ShapeError(f"cannot apply a Dense layer to {x.node.type}", why="it needs [N, ..., features]")
+            raise ShapeError(
+                f"cannot apply a Dense layer to {x.node.type}", why="it needs [N, ..., features]"
+            )
 
     def build(self, x: Tensor) -> None:
         features = int(x.shape[-1])  # type: ignore[arg-type]
@@ -167,13 +159,6 @@ class Dense(Layer):
 
     def essential(self, shape: Shape) -> object:
         return shape[-1]
-
-    def macs(self, source: Shape, result: Shape) -> int:
-        return _known(result[1:-1]) * self.parameters[0].value.size
-
-    @property
-    def mixes_everything(self) -> bool:
-        return True
 
     def describe(self) -> str:
         return _written("Dense", str(self.units), activation_name(self.activation))
@@ -233,14 +218,6 @@ class Conv2D(Layer):
     def essential(self, shape: Shape) -> object:
         return shape[1]
 
-    def macs(self, source: Shape, result: Shape) -> int:
-        return _known(result[2:]) * self.parameters[0].value.size
-
-    @property
-    def window(self) -> Window | None:
-        (kh, kw), (dh, dw) = self.kernel_size, self.dilation_rate
-        return (dh * (kh - 1) + 1, dw * (kw - 1) + 1), self.strides
-
     def describe(self) -> str:
         extra = [f"strides={_short(self.strides)}"] if self.strides != (1, 1) else []
         extra += [f"dilation_rate={_short(self.dilation_rate)}"] if self.dilation_rate != (1, 1) else []
@@ -257,7 +234,11 @@ class MaxPool2D(Layer):
 
     @operation
     def __init__(
-        self, pool_size: Pair = 2, strides: Pair | None = None, padding: str = "valid", name: str | None = None
+        self,
+        pool_size: Pair = 2,
+        strides: Pair | None = None,
+        padding: str = "valid",
+        name: str | None = None,
     ) -> None:
         super().__init__(name)
         self.pool_size = pair(pool_size, "pool_size")
@@ -270,13 +251,11 @@ class MaxPool2D(Layer):
     def call(self, x: Tensor) -> Tensor:
         return max_pool2d(x, self.pool_size, self.strides, self.padding)
 
-    @property
-    def window(self) -> Window | None:
-        return self.pool_size, self.strides
-
     def describe(self) -> str:
         strides = f"strides={_short(self.strides)}" if self.strides != self.pool_size else ""
-        return _written(type(self).__name__, _short(self.pool_size), strides, self.padding.replace("valid", ""))
+        return _written(
+            type(self).__name__, _short(self.pool_size), strides, self.padding.replace("valid", "")
+        )
 
 
 class AvgPool2D(MaxPool2D):
@@ -292,10 +271,6 @@ class Flatten(Layer):
     """[N, a, b, ...] as [N, a·b·...]."""
 
     kind = "flatten"
-
-    def check(self, x: Tensor) -> None:
-        if x.ndim < 1:
-            raise ShapeError(f"cannot flatten {x.node.type}", why="it has no batch axis")
 
     def call(self, x: Tensor) -> Tensor:
         return reshape(x, (x.shape[0], product(x.shape[1:])))
@@ -336,13 +311,10 @@ def _check_image(layer: Layer, x: Tensor) -> None:
         raise ShapeError(
             f"cannot apply {layer.describe()} to {x.node.type}",
             why="it takes four axes: [N, channels, height, width]",
-            fix="give nn.Input the shape (channels, height, width)" if x.ndim != 2 else "put it before Flatten",
+            fix="give nn.Input the shape (channels, height, width)"
+            if x.ndim != 2
+            else "put it before Flatten",
         )
-
-
-def _known(shape: Shape) -> int:
-    """How many elements a shape has, named dimensions counted once."""
-    return math.prod(d for d in shape if isinstance(d, int))
 
 
 def _short(values: tuple[int, int]) -> str:

@@ -1,11 +1,11 @@
 """Losses: functions of (targets, outputs) that give one scalar, the mean over the batch.
 
-| name                              | targets        | outputs           | per element                          |
-|-----------------------------------|----------------|-------------------|--------------------------------------|
-| `softmax_cross_entropy`           | labels, [N]    | logits, [N, C]    | logsumexp(y) − y[t]                  |
-| `binary_cross_entropy`            | 0..1, as y     | probabilities     | −t·log p − (1 − t)·log(1 − p)        |
-| `binary_cross_entropy_from_logits`| 0..1, as y     | logits            | t·softplus(−y) + (1 − t)·softplus(y) |
-| `mse`                             | as y           | any               | (y − t)²                             |
+| name                               | targets t   | outputs y      | per element                          |
+|------------------------------------|-------------|----------------|--------------------------------------|
+| `softmax_cross_entropy`            | labels, [N] | logits, [N, C] | logsumexp(y) − y[t]                  |
+| `binary_cross_entropy`             | 0..1, as y  | probabilities  | −t·log y − (1 − t)·log(1 − y)        |
+| `binary_cross_entropy_from_logits` | 0..1, as y  | logits         | t·softplus(−y) + (1 − t)·softplus(y) |
+| `mse`                              | as y        | any            | (y − t)²                             |
 
 >>> import graphc as gc
 >>> y, t = gc.input("y", ("N", 3)), gc.input("t", ("N",), "int64")
@@ -37,7 +37,7 @@ def softmax_cross_entropy(y_true: Tensor, y_pred: Tensor) -> Tensor:
         raise DTypeError(f"the labels are {y_true.node.type}", fix='give them as integers: dtype="int64"')
     if y_pred.ndim < 1 or y_true.shape != y_pred.shape[:-1]:
         raise ShapeError(
-            f"cannot compare labels of shape {shape_text(y_true.shape)} with logits {shape_text(y_pred.shape)}",
+            f"cannot compare labels {shape_text(y_true.shape)} with {shape_text(y_pred.shape)} logits",
             why="there must be one label for each row of logits",
             fix=f"give the labels the shape {shape_text(y_pred.shape[:-1])}",
         )
@@ -49,8 +49,8 @@ def binary_cross_entropy(y_true: Tensor, y_pred: Tensor, from_logits: bool = Fal
     """The mean cross-entropy of probabilities y_pred and targets y_true in 0..1, element by element.
 
     Where y_pred is the result of a sigmoid, the loss is computed from what went into it, which is stable;
-    other probabilities are kept 1e-7 away from 0 and 1, as in Keras.  `from_logits` takes y_pred as what would
-    go into the sigmoid.
+    other probabilities are kept 1e-7 away from 0 and 1, as in Keras.  `from_logits` takes y_pred as what
+    would go into the sigmoid.
     """
     _same_shape("binary_cross_entropy", y_true, y_pred)
     op = y_pred.node.op
@@ -122,7 +122,9 @@ def loss_of(spec: str | LossFunction) -> Loss:
         name = _ALIASES.get(spec, spec)
         if name not in LOSSES:
             hint = "softmax_cross_entropy takes integer labels and logits; " if "crossentropy" in spec else ""
-            raise ArgumentError(f"unknown loss {spec!r}", why=hint.rstrip("; "), fix=f"use one of {', '.join(LOSSES)}")
+            raise ArgumentError(
+                f"unknown loss {spec!r}", why=hint.rstrip("; "), fix=f"use one of {', '.join(LOSSES)}"
+            )
         return LOSSES[name]
     for loss in LOSSES.values():
         if loss.function is spec:

@@ -24,7 +24,7 @@ from graphc.nn.losses import Loss, LossFunction
 
 @operation
 def accuracy(y_true: Tensor, y_pred: Tensor, threshold: float = 0.5) -> Tensor:
-    """The share of right answers: y_pred [..., C] against integer labels [...], or numbers against a threshold."""
+    """The share of right answers: y_pred [..., C] against integer labels [...], or against a threshold."""
     if y_true.dtype.is_integer:
         if y_true.shape != y_pred.shape[:-1]:
             raise ShapeError(f"accuracy cannot compare {y_true.node.type} with {y_pred.node.type}")
@@ -48,7 +48,9 @@ def metric_of(spec: str | Callable[[Tensor, Tensor], Tensor], loss: Loss) -> Met
     """A metric by name or by function, as it goes with a loss."""
     if isinstance(spec, str):
         if spec not in ("accuracy", "acc"):
-            raise ArgumentError(f"unknown metric {spec!r}", fix='use "accuracy", or a function of (targets, outputs)')
+            raise ArgumentError(
+                f"unknown metric {spec!r}", fix='use "accuracy", or a function of (targets, outputs)'
+            )
         if loss.labels:
             return Metric("accuracy", accuracy)
         if loss.threshold is None:
@@ -60,5 +62,7 @@ def metric_of(spec: str | Callable[[Tensor, Tensor], Tensor], loss: Loss) -> Met
         limit = loss.threshold
         return Metric("accuracy", lambda y_true, y_pred: accuracy(y_true, y_pred, limit))
     if not callable(spec):
-        raise ArgumentError(f"{spec!r} is no metric", fix='use "accuracy", or a function of (targets, outputs)')
+        raise ArgumentError(
+            f"{spec!r} is no metric", fix='use "accuracy", or a function of (targets, outputs)'
+        )
     return Metric(getattr(spec, "__name__", "metric"), spec)

@@ -5,7 +5,9 @@
 | `SGD`               | w − η·g                                                                           |
 | `SGD`, momentum μ   | v ← μ·v − η·g;  w + v                                                             |
 | `SGD`, nesterov     | v ← μ·v − η·g;  w + μ·v − η·g                                                     |
-| `Adam`              | m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²;  w − η·√(1 − β₂ᵗ)/(1 − β₁ᵗ)·m/(√v + ε) |
+| `Adam`              | m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²;  w − ηₜ·m/(√v + ε)                |
+
+with ηₜ = η·√(1 − β₂ᵗ)/(1 − β₁ᵗ) in step t.
 
 `updates` goes into `gc.compile(..., updates=)`, so that a whole training step is one native call.  What an
 optimiser remembers (v, m, the step number t) and its learning rate η are parameters too: changing the rate
@@ -23,6 +25,7 @@ J. Ba, Adam (arXiv:1412.6980, the efficient form of section 2).
 
 from __future__ import annotations
 
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -61,9 +64,11 @@ class Optimizer(ABC):
 
     @operation
     def updates(self, loss: Tensor, params: Sequence[Parameter]) -> Updates:
-        """New values of `params`, and of this optimiser's state, that follow from the gradient of a scalar."""
+        """New values of `params` and of this optimiser's state that follow from the gradient of a scalar."""
         if not params:
-            raise ArgumentError("there is no parameter to train", fix="build the model from layers or gc.param")
+            raise ArgumentError(
+                "there is no parameter to train", fix="build the model from layers or gc.param"
+            )
         if len({p.node for p in params}) != len(params):
             raise ArgumentError("a parameter is given twice")
         gradients = grad(loss, list(params))
@@ -74,7 +79,8 @@ class Optimizer(ABC):
         return result
 
     def prepare(self, result: Updates) -> None:
-        """Updates that all parameters share."""
+        """Begin without state; updates that all parameters share are put into `result`."""
+        self.state = []
 
     @abstractmethod
     def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
@@ -131,6 +137,7 @@ class Adam(Optimizer):
         self._corrected: Tensor = self._rate
 
     def prepare(self, result: Updates) -> None:
+        super().prepare(result)
         count = param(f"{self.kind}/step", (), "int64", 0, trainable=False)
         self.state.append(count)
         result[count] = count + 1
@@ -164,6 +171,6 @@ def optimizer_of(spec: str | Optimizer) -> Optimizer:
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= float(value) < high:
         bound = f"at least {low:g}" + ("" if high == np.inf else f" and less than {high:g}")
         raise ArgumentError(f"{name} must be {bound}, not {value!r}")

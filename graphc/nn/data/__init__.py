@@ -28,11 +28,11 @@ TEST_PER_CLASS = 36
 def digits(size: int = 28, border: int = 2) -> tuple[Split, Split]:
     """((X, T), (X_test, T_test)): X is float32 [n, 1, size, size] in 0..1, T int64 [n] in 0..9.
 
-    The 8×8 images are scaled bilinearly to (size − 2·border)² and framed by zeros, so that strokes are as wide
-    as in MNIST.  `size=8, border=0` gives the original pixels, divided by 16.
+    The 8×8 images are scaled bilinearly to (size − 2·border)² and framed by zeros, so that strokes are as
+    wide as in MNIST.  `size=8, border=0` gives the original pixels, divided by 16.
 
-    The test images are 36 of each class, evenly spaced through the file; the split is the same in every process.
-    The order of the file is kept.
+    The test images are 36 of each class, evenly spaced through the file; the split is the same in every
+    process.  The order of the file is kept.
     """
     if border < 0 or size - 2 * border < 1:
         raise ArgumentError(f"a border of {border} leaves nothing of an image of {size} pixels")
@@ -49,7 +49,7 @@ def digits(size: int = 28, border: int = 2) -> tuple[Split, Split]:
 
 
 def resize(images: Array, size: int) -> Array:
-    """Square images [n, k, k] scaled bilinearly to [n, size, size]; pixel centres are at (i + ½)/k, edges repeat.
+    """Images [n, k, k] scaled bilinearly to [n, size, size]; pixel centres are at (i + ½)/k, edges repeat.
 
     >>> resize(np.array([[[0.0, 1.0], [0.0, 1.0]]]), 4)[0, 0].tolist()
     [0.0, 0.25, 0.75, 1.0]

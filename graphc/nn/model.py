@@ -1,0 +1,390 @@
+"""A model: inputs and outputs of a graph, trained and used through three compiled functions.
+
+| function     | arguments       | results                 | made by        |
+|--------------|-----------------|-------------------------|----------------|
+| `train_step` | inputs, targets | loss, metrics; updates  | `fit`          |
+| `test_step`  | inputs, targets | loss, metrics           | `evaluate`     |
+| `predict`    | inputs          | outputs                 | `predict`      |
+
+Each is compiled once, when it is first needed, for all batch sizes: the batch is the named dimension "N".
+
+>>> from graphc import nn
+>>> x = nn.Input(2)
+>>> model = nn.Model(x, nn.Dense(1, activation="sigmoid")(nn.Dense(8, activation="tanh")(x)))
+>>> model.compile(nn.Adam(0.1), "binary_cross_entropy", metrics=["accuracy"], backend="reference")
+>>> X, T = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0], [1], [1], [0]]           # exclusive or
+>>> history = model.fit(X, T, epochs=100, batch_size=4, verbose=0)
+>>> model.evaluate(X, T)[1]
+1.0
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
+
+import numpy as np
+
+from graphc.errors import ArgumentError, GraphError
+from graphc.ir.node import Node, node, origin, toposort
+from graphc.ir.types import Array
+from graphc.lang.functions import softmax
+from graphc.lang.source import operation
+from graphc.lang.tensor import Parameter, Tensor, input
+from graphc.nn import weights as files
+from graphc.nn.arrays import as_input, as_targets, title
+from graphc.nn.calls import calls_of
+from graphc.nn.history import History
+from graphc.nn.layers import Layer
+from graphc.nn.losses import Loss, LossFunction, loss_of
+from graphc.nn.metrics import Metric, metric_of
+from graphc.nn.optimizers import Optimizer, optimizer_of
+from graphc.nn.summary import Summary, summarise
+from graphc.nn.training import batches_of, measure, train
+from graphc.ops.leaves import Param
+from graphc.runtime.compile import BACKENDS, compile
+from graphc.runtime.function import Function
+
+Arrays = object
+"""What stands for examples: an array, or for several inputs a sequence of arrays or a mapping by name."""
+
+
+class Model:
+    """Layers between inputs and one output tensor, as a thing to train and to use.
+
+    `outputs` is the graph as it is trained; what belongs to training alone (dropout) is left out when the
+    model predicts.  `layers` and `weights` are in the order of the graph.
+    """
+
+    @operation
+    def __init__(self, inputs: Tensor | Sequence[Tensor], outputs: Tensor, name: str = "model") -> None:
+        self.inputs: tuple[Tensor, ...] = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        self.outputs, self.name = outputs, name
+        if not isinstance(outputs, Tensor):
+            raise ArgumentError(f"a model has one output tensor, not a {type(outputs).__name__}")
+        order = toposort([outputs.node])
+        _check_inputs(self.inputs, order, outputs)
+        calls = [c for n in order for c in calls_of(n)]
+        self.layers: tuple[Layer, ...] = tuple(dict.fromkeys(c.layer for c in calls))
+        self._inference = _for_inference(outputs, order)
+        self.weights = _parameters(toposort([self._inference.node]))
+        self.backend = "llvm"
+        self._threads: int | None = None
+        self._fast = False
+        self._functions: dict[str, Function] = {}
+        self.optimizer: Optimizer | None = None
+        self.targets: Tensor | None = None
+        self._loss: Loss | None = None
+        self._metrics: tuple[Metric, ...] = ()
+        self._training: Sequence[Tensor] = ()
+        self._testing: Sequence[Tensor] = ()
+        self._updates: Mapping[Parameter, Tensor] = {}
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The weights that are trained."""
+        return tuple(p for p in self.weights if p.variable.trainable)
+
+    @operation
+    def compile(
+        self,
+        optimizer: str | Optimizer = "adam",
+        loss: str | LossFunction = "softmax_cross_entropy",
+        metrics: Sequence[str | Callable[[Tensor, Tensor], Tensor]] = (),
+        backend: str = "llvm",
+        *,
+        threads: int | None = None,
+        fast: bool = False,
+    ) -> None:
+        """Say how to train: builds the loss, its gradient and the updates, all as one graph.
+
+        `loss` and `metrics` are names, or functions of (targets, outputs) that give a scalar.  `backend`,
+        `threads` and `fast` are those of `gc.compile`.
+        """
+        if backend not in BACKENDS:
+            raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
+        chosen, rule = loss_of(loss), optimizer_of(optimizer)
+        watched = tuple(metric_of(m, chosen) for m in metrics)
+        self._check_logits(chosen)
+        kind = chosen.targets(self.outputs.node.type)
+        name = "labels" if chosen.labels else "targets"
+        while name in (title(t) for t in self.inputs):
+            name += "_"
+        targets = input(name, kind.shape, kind.dtype)
+        training = _measures(targets, self.outputs, chosen, watched)
+        testing = training
+        if self._inference.node is not self.outputs.node:
+            testing = _measures(targets, self._inference, chosen, watched)
+        updates = rule.updates(training[0], self.parameters)
+        for layer in self.layers:
+            updates.update(layer.updates())
+        # Only now, when nothing can fail any more, the model changes.
+        self.backend, self._threads, self._fast = backend, threads, fast
+        self.optimizer, self.targets, self._loss, self._metrics = rule, targets, chosen, watched
+        self._training, self._testing, self._updates = training, testing, updates
+        self._functions = {}
+
+    def _check_logits(self, loss: Loss) -> None:
+        """The classical mistake: a softmax in the last layer and another one in the loss."""
+        calls = calls_of(self.outputs.node)
+        activation = getattr(calls[-1].layer, "activation", None) if calls else None
+        if loss.name == "softmax_cross_entropy" and activation in ("softmax", softmax):
+            raise ArgumentError(
+                "softmax_cross_entropy takes logits, and the last layer already applies softmax",
+                why="the loss applies softmax itself, because only together with the logarithm it is exact",
+                fix='drop activation="softmax" from the last layer',
+            )
+
+    def loss_graph(self) -> Tensor:
+        """The scalar loss as a tensor of `inputs` and `targets`: for grad, render, explore."""
+        self._compiled()
+        return self._training[0]
+
+    @property
+    def train_step(self) -> Function:
+        """The compiled training step: (*inputs, targets) → (loss, *metrics), with updates in place."""
+        targets = self._compiled()
+        return self._function("train_step", (*self.inputs, targets), self._training, self._updates)
+
+    @property
+    def test_step(self) -> Function:
+        """The compiled measures: (*inputs, targets) → (loss, *metrics)."""
+        targets = self._compiled()
+        return self._function("test_step", (*self.inputs, targets), self._testing)
+
+    @property
+    def predict_function(self) -> Function:
+        """The compiled outputs: (*inputs) → (outputs,)."""
+        return self._function("predict", self.inputs, [self._inference])
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `fit` and `evaluate` report, in order."""
+        return ["loss", *(m.name for m in self._metrics)]
+
+    @operation
+    def fit(
+        self,
+        x: Arrays,
+        y: Arrays,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: tuple[Arrays, Arrays] | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        verbose: int = 1,
+    ) -> History:
+        """Train on examples x and targets y, `epochs` times in batches; parameters change in place.
+
+        `seed` determines the order of the examples.  `verbose` is 0 (silent), 1 (a progress bar; lines where
+        there is no terminal) or 2 (a line for each epoch).  Ctrl-C ends the training after the step that is
+        running: `fit` then returns the history so far, with `interrupted` set.
+        """
+        _check_counts(epochs=epochs, batch_size=batch_size)
+        arrays = self._examples(x, y)
+        validate = None
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ArgumentError("validation_data must be a pair (x, y)")
+            held_out = self._examples(*validation_data)
+            validate = lambda: measure(self._tester(), self.metrics_names, held_out, batch_size)  # noqa: E731
+        return train(
+            cast("Callable[..., tuple[Array, ...]]", self.train_step),
+            self.metrics_names,
+            arrays,
+            validate,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            verbose=verbose,
+        )
+
+    @operation
+    def evaluate(self, x: Arrays, y: Arrays, batch_size: int = 32, return_dict: bool = False) -> object:
+        """The loss (a float), or with metrics a list [loss, *metrics]; means over all examples."""
+        _check_counts(batch_size=batch_size)
+        found = measure(self._tester(), self.metrics_names, self._examples(x, y), batch_size)
+        values = list(found.values())
+        return found if return_dict else values if self._metrics else values[0]
+
+    @operation
+    def predict(self, x: Arrays, batch_size: int = 32) -> Array:
+        """The outputs for any number of examples, in batches."""
+        _check_counts(batch_size=batch_size)
+        arrays = self._inputs(x, finite=False)
+        count = len(arrays[0])
+        out = np.empty((count, *(int(str(d)) for d in self.outputs.shape[1:])), self.outputs.dtype.numpy)
+        run = cast("Callable[..., tuple[Array, ...]]", self.predict_function)
+        for start, stop in batches_of(count, batch_size):
+            out[start:stop] = run(*(a[start:stop] for a in arrays))[0]
+        return out
+
+    def summary(self, verbose: int = 1) -> Summary:
+        """Layers, shapes, parameters, multiply-adds and receptive fields; printed unless `verbose` is 0."""
+        result = summarise(self)
+        if verbose:
+            from rich import print as show
+
+            show(result.table())
+        return result
+
+    @operation
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write all weights to a safetensors file, atomically."""
+        files.save(path, self.weights)
+
+    @operation
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Read all weights from a safetensors file; WeightsError, and nothing changed, if it does not fit."""
+        files.load(path, self.weights)
+
+    def __repr__(self) -> str:
+        count = sum(p.value.size for p in self.weights)
+        return f"<{self.name}: {len(self.layers)} layers, {count} parameters>"
+
+    def _compiled(self) -> Tensor:
+        if self.targets is None:
+            raise ArgumentError(
+                "the model has no loss yet",
+                fix='call model.compile(optimizer=..., loss="softmax_cross_entropy") first',
+            )
+        return self.targets
+
+    def _tester(self) -> Callable[..., tuple[Array, ...]]:
+        return cast("Callable[..., tuple[Array, ...]]", self.test_step)
+
+    def _function(
+        self,
+        name: str,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        updates: Mapping[Parameter, Tensor] | None = None,
+    ) -> Function:
+        if name not in self._functions:
+            self._functions[name] = compile(
+                inputs,
+                list(outputs),
+                updates=updates,
+                backend=self.backend,
+                name=name,
+                threads=self._threads,
+                fast=self._fast,
+            )
+        return self._functions[name]
+
+    def _inputs(self, x: Arrays, *, finite: bool) -> list[Array]:
+        names = [title(t) for t in self.inputs]
+        if isinstance(x, Mapping):
+            if sorted(map(str, x)) != sorted(names):
+                raise ArgumentError(f"the model takes {', '.join(names)}, and got {', '.join(map(str, x))}")
+            given: list[object] = [x[name] for name in names]
+        elif len(self.inputs) == 1:
+            given = [x]
+        else:
+            given = list(x) if isinstance(x, (list, tuple)) else [x]
+            if len(given) != len(names):
+                raise ArgumentError(
+                    f"the model takes {len(names)} arrays, and got {len(given)}",
+                    fix=f"give a list: [{', '.join(names)}]",
+                )
+        arrays = [as_input(t, a, finite=finite) for t, a in zip(self.inputs, given, strict=True)]
+        _check_same_count(dict(zip(names, arrays, strict=True)))
+        return arrays
+
+    def _examples(self, x: Arrays, y: Arrays) -> list[Array]:
+        targets = self._compiled()
+        arrays = self._inputs(x, finite=True)
+        loss = self._loss
+        wanted = as_targets(targets, y, self.outputs, labels=loss is not None and loss.labels)
+        _check_same_count({title(self.inputs[0]): arrays[0], title(targets): wanted})
+        if len(wanted) == 0:
+            raise ArgumentError("there are no examples", why="the arrays have no rows")
+        return [*arrays, wanted]
+
+
+def _measures(targets: Tensor, outputs: Tensor, loss: Loss, metrics: Iterable[Metric]) -> list[Tensor]:
+    found = loss.function(targets, outputs)
+    if not isinstance(found, Tensor) or found.ndim:
+        raise ArgumentError(f"the loss {loss.name} is no scalar tensor", fix="reduce it with gc.mean")
+    result = [Tensor(found.node, "loss")]
+    for m in metrics:
+        value = m.function(targets, outputs)
+        if not isinstance(value, Tensor) or value.ndim:
+            raise ArgumentError(f"the metric {m.name} is no scalar tensor", fix="reduce it with gc.mean")
+        result.append(Tensor(value.node, m.name))
+    return result
+
+
+def _for_inference(outputs: Tensor, order: Sequence[Node]) -> Tensor:
+    """The outputs without what only training needs."""
+    skipped = {
+        n: c.source
+        for n in order
+        for c in calls_of(n)
+        if c.layer.identity_at_inference and c.source is not None
+    }
+    if not skipped:
+        return outputs
+    new: dict[Node, Node] = {}
+    for n in order:
+        src = tuple(new[s] for s in n.src)
+        if n in skipped:
+            new[n] = new[skipped[n]]
+        elif src == n.src:
+            new[n] = n
+        else:
+            with origin("inference", of=(n,)):
+                new[n] = node(n.op, *src)
+    return Tensor(new[outputs.node], outputs.name, outputs.loc)
+
+
+def _parameters(order: Iterable[Node]) -> tuple[Parameter, ...]:
+    """The parameters of a graph, in its order; their names must differ."""
+    found = {}
+    for n in order:
+        if isinstance(n.op, Param):
+            if n.op.title in found:
+                raise GraphError(
+                    f"two parameters are called `{n.op.title}`",
+                    why="layers are numbered from each input on, and weights are kept by name",
+                    fix='name one of the layers: nn.Dense(8, name="left")',
+                )
+            found[n.op.title] = Parameter(n, n.op.title)
+    return tuple(found.values())
+
+
+def _check_inputs(inputs: Sequence[Tensor], order: Sequence[Node], outputs: Tensor) -> None:
+    for t in inputs:
+        if not isinstance(t, Tensor) or t.node.op.name != "input":
+            raise ArgumentError(f"{t!r} is no input", fix="begin with nn.Input(...)")
+        if t.ndim == 0 or t.shape[0] != inputs[0].shape[0] or isinstance(t.shape[0], int):
+            raise ArgumentError(
+                f"the input `{title(t)}` is {t.node.type}",
+                why="the first dimension of all inputs of a model is the batch, which has a name and no size",
+                fix='use nn.Input(shape), which puts "N" in front',
+            )
+    declared = {t.node for t in inputs}
+    for n in order:
+        if n.op.name == "input" and n not in declared:
+            raise ArgumentError(
+                f"the outputs need the input `{n.op.attributes()['name']}`, which is not among the inputs"
+            )
+    if outputs.ndim == 0 or outputs.shape[0] != inputs[0].shape[0]:
+        raise ArgumentError(f"the outputs are {outputs.node.type}", why="they have lost the batch dimension")
+
+
+def _check_same_count(arrays: Mapping[str, Array]) -> None:
+    counts = {name: len(a) for name, a in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise ArgumentError(
+            "the arrays hold different numbers of examples",
+            why=", ".join(f"`{k}` {v}" for k, v in counts.items()),
+        )
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ArgumentError(f"{name} must be a positive integer, not {value!r}")
