@@ -39,6 +39,9 @@ _lock = threading.RLock()  # LLVM's context is shared by all modules
 
 @lru_cache(maxsize=1)
 def _initialise() -> None:
+    # With debug information in a text, LLVM's parser aborts the whole process where the text is not well
+    # formed; without this upgrade (which graphc's texts never need), `verify` raises an error instead.
+    llvm.set_option("graphc", "-disable-auto-upgrade-debug-info")
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
 
@@ -110,7 +113,7 @@ def compile_object(text: str) -> bytes:
 
 
 def _optimised(text: str) -> llvm.ModuleRef:
-    machine = _target_machine(*cpu_and_features())
+    machine = _target_machine(*cpu_and_features())  # first, since it initialises LLVM
     try:
         module = llvm.parse_assembly(text)
         module.verify()

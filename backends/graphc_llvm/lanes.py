@@ -187,13 +187,14 @@ def _pointers(w: Writer, ix: Indexer, place: Place, lanes: Lanes) -> list[tuple[
     stride = place.offset.constant_stride
     base, depth = ix.pointer(place.base, place.dtype, _without_lanes(place.offset))
     found: list[tuple[int, str]] = []
+    step_depth = 0
     if place.offset.varying:
         offsets = ix.vector(_only_lanes(place.offset))
         first = w.emit(f"extractelement {offsets}, i64 0")
     elif stride is None:
         symbolic = {f: c for f, c in place.offset.stride.items() if f}
         step = ix.scalar(symbolic, place.offset.stride.get((), 0))
-        depth = max(depth, step.depth)
+        step_depth, depth = step.depth, max(depth, step.depth)
     for k in range(lanes.count):
         active = lanes.active(w, k)
         if active is None:
@@ -209,9 +210,10 @@ def _pointers(w: Writer, ix: Indexer, place: Place, lanes: Lanes) -> list[tuple[
         else:
             offset = str(stride * k)
         at = depth
-        if active != "true":
-            at = max(depth, lanes.extent.depth if lanes.extent else 0)
-            offset = w.pure(f"select i1 {active}, i64 {offset}, i64 0", at, "x")
+        if active != "true" and lanes.extent is not None:
+            chosen = max(step_depth, lanes.extent.depth)
+            offset = w.pure(f"select i1 {active}, i64 {offset}, i64 0", chosen, "x")
+            at = max(depth, chosen)
         found.append((k, w.pure(f"getelementptr {element}, ptr {base}, i64 {offset}", at, "p")))
     return found
 

@@ -134,7 +134,10 @@ class Writer:
         return name
 
     def pure(self, rhs: str, depth: int, hint: str = "v") -> str:
-        """`%hint = rhs` in the scope where its last operand is defined; the same text is written once."""
+        """`%hint = rhs` in the scope where its last operand is defined: `depth` must be exactly that.
+
+        The same text is written once: a result lives as long as its operands do.
+        """
         name = self._known.get(rhs)
         if name is None:
             name = self._known[rhs] = "%" + self.name(hint)

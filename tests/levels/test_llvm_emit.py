@@ -432,3 +432,15 @@ def test_what_does_not_fit_is_refused() -> None:
                 Kernel("bad", (Parameter(y, "out"),), (vector("i", 0, 4, Store(y, (i,), lit(1.0)), lanes=2),))
             )
         )
+
+
+def test_masked_strides_in_two_loops_share_nothing_out_of_scope() -> None:
+    """The offsets of masked lanes depend on the extent only, so two loops may use one computation of them."""
+    x, y, t = Buffer("x", F32, (3, 2 * N)), Buffer("y", F32, (2, 3, N)), Temp("t", F32)
+    loops = tuple(
+        For("j", 0, 3, (vector("i", 0, N, Load(t, x, (j, 2 * i)), Store(y, (n, j, i), t)),)) for n in range(2)
+    )
+    program = program_of(Kernel("twice", (Parameter(x, "in"), Parameter(y, "out")), loops))
+    data = np.arange(30, dtype=np.float32).reshape(3, 10)
+    got = run(program, {"x": data}, {"N": 5})["y"]
+    np.testing.assert_array_equal(got, np.stack([data[:, ::2]] * 2))

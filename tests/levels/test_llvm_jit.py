@@ -225,3 +225,14 @@ def test_cuda_says_that_it_is_not_there() -> None:
     with pytest.raises(BackendError, match="cannot build activation for CUDA") as caught:
         cuda.build(tanh_program(), fast=False, threads=None, cache=None)
     assert "not built yet" in str(caught.value) and 'backend="llvm"' in str(caught.value)
+
+
+def test_a_broken_module_with_debug_information_does_not_abort_the_process() -> None:
+    text = str(emit(tanh_program()))
+    broken = text.replace("  ret void, !dbg !11", "  %late = add i64 %b.more.late, 1\n  ret void, !dbg !11")
+    lines = text.split("\n")
+    at = next(n for n, line in enumerate(lines) if line.startswith("  %t = load"))
+    lines[at], lines[at + 1] = lines[at + 1], lines[at]  # used before it is defined
+    for damaged in (broken, "\n".join(lines)):
+        with pytest.raises(InternalError, match="LLVM refuses"):
+            Code(damaged)
