@@ -161,6 +161,21 @@ def carried(loop: For, *, sums: bool = False) -> str | None:
     return None
 
 
+def lockstep(loop: For) -> str | None:
+    """Why the iterations of a loop cannot run in the lanes of a vector, else None.
+
+    Lanes may accumulate into one cell, the same for all of them; not into cells that data select, since two
+    lanes could select the same one.
+    """
+    moving = varying(loop.body, loop.var) | {loop.var}
+    inside = assigned(loop.body)
+    for group in groups(loop.body).values():
+        still = all(moving.isdisjoint(names(e)) for a in group for e in a.index)
+        if not (reduction(group) and still) and not separates(loop.var, group, inside):
+            return f"two iterations may meet at {group[-1]}"
+    return None
+
+
 def interchange(outer: For, inner: For) -> str | None:
     """Why two perfectly nested loops cannot change places, else None.
 

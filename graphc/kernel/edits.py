@@ -20,7 +20,8 @@ kernel k(x: f32[4] out)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -44,6 +45,7 @@ from graphc.kernel.ir import (
 )
 
 S = TypeVar("S", bound=Stmt)
+_SUFFIX = re.compile(r"_\d+$")
 
 
 class ScheduleError(GraphcError):
@@ -53,19 +55,34 @@ class ScheduleError(GraphcError):
         super().__init__(f"cannot {step} {loop}", why=why)
 
 
-@dataclass(frozen=True, slots=True)
 class Forward:
-    """Where each line of the old text is in the new text: `lines[old]`, in order; line 0 is the header."""
+    """Where the statements of a kernel went in a step, or in several."""
 
-    lines: tuple[tuple[int, ...], ...]
+    __slots__ = ("_lines", "loops")
+
+    def __init__(
+        self, lines: Callable[[], tuple[tuple[int, ...], ...]], loops: Callable[[str], tuple[str, ...]]
+    ) -> None:
+        self._lines = lines
+        self.loops = loops  # variable of an old loop → variables of the loops that come from it, in order
+
+    @property
+    def lines(self) -> tuple[tuple[int, ...], ...]:
+        """Where each line of the old text is in the new text: `lines[old]`, in order; line 0 is the header."""
+        return self._lines()
 
     def then(self, later: Forward) -> Forward:
         """The map of two steps, one after the other."""
-        return Forward(tuple(tuple(sorted({n for m in ms for n in later.lines[m]})) for ms in self.lines))
+
+        def lines() -> tuple[tuple[int, ...], ...]:
+            there = later.lines
+            return tuple(tuple(sorted({n for m in ms for n in there[m]})) for ms in self.lines)
+
+        return Forward(lines, lambda var: tuple(w for v in self.loops(var) for w in later.loops(v)))
 
     @staticmethod
     def identity(kernel: Kernel) -> Forward:
-        return Forward(tuple((n,) for n, _ in enumerate(kernel_lines(kernel))))
+        return Forward(lambda: tuple((n,) for n, _ in enumerate(kernel_lines(kernel))), lambda var: (var,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +129,7 @@ class Edit:
     def __init__(self, kernel: Kernel, step: str) -> None:
         self.kernel, self.step = kernel, step
         self._origin: dict[int, list[Stmt]] = {}
+        self._counts: dict[str, int] = {}
         self._alive: list[Stmt] = []  # so that the ids above stay unique
         self._names = {n for p in kernel.parameters for n in (p.buffer.name, *shape_names(p.buffer))}
         for s in walk(kernel.body):
@@ -137,11 +155,13 @@ class Edit:
         return self.path(var)[-1]
 
     def fresh(self, base: str) -> str:
-        """A name that the kernel does not have yet."""
-        name, k = base, 1
+        """A name that the kernel does not have yet: `i`, then `i_2`, then `i_3`."""
+        name, root = base, _SUFFIX.sub("", base)
+        k = self._counts.get(root, 1)
         while name in self._names:
             k += 1
-            name = f"{base}{k}" if not base[-1].isdigit() else f"{base}_{k}"
+            name = f"{root}_{k}"
+        self._counts[root] = k
         self._names.add(name)
         return name
 
@@ -216,28 +236,41 @@ class Edit:
 
     def finish(self, new: Kernel) -> tuple[Kernel, Forward]:
         """The forward map to a kernel whose statements are old ones or derived ones."""
+        return new, Forward(lambda: self._lines(new), lambda var: self._loops(new, var))
+
+    def _sources(self, s: Stmt) -> Iterator[Stmt]:
+        """A statement and all that it was derived from."""
+        todo, seen = [s], {id(s)}
+        while todo:
+            current = todo.pop()
+            yield current
+            for o in self._origin.get(id(current), ()):
+                if id(o) not in seen:
+                    seen.add(id(o))
+                    todo.append(o)
+
+    def _lines(self, new: Kernel) -> tuple[tuple[int, ...], ...]:
         old_lines: dict[int, list[int]] = {}
         for n, (_, s) in enumerate(kernel_lines(self.kernel)):
             if s is not None:
                 old_lines.setdefault(id(s), []).append(n)
-        forward: list[list[int]] = [[] for _ in kernel_lines(self.kernel)]
-        forward[0].append(0)
+        forward: list[set[int]] = [set() for _ in kernel_lines(self.kernel)]
+        forward[0].add(0)
         for n, (text, s) in enumerate(kernel_lines(new)):
             if s is None:
                 continue
-            todo, seen, hits = [s], {id(s)}, 0
-            while todo:
-                current = todo.pop()
-                for line in old_lines.get(id(current), ()):
-                    forward[line].append(n)
-                    hits += 1
-                for o in self._origin.get(id(current), ()):
-                    if id(o) not in seen:
-                        seen.add(id(o))
-                        todo.append(o)
-            if not hits:
+            lines = [line for o in self._sources(s) for line in old_lines.get(id(o), ())]
+            if not lines:
                 raise InternalError(f"{self.step} does not say where `{text.strip()}` comes from")
-        return new, Forward(tuple(tuple(sorted(set(f))) for f in forward))
+            for line in lines:
+                forward[line].add(n)
+        return tuple(tuple(sorted(f)) for f in forward)
+
+    def _loops(self, new: Kernel, var: str) -> tuple[str, ...]:
+        old = self.loop(var)
+        return tuple(
+            s.var for s in walk(new.body) if isinstance(s, For) and any(o is old for o in self._sources(s))
+        )
 
 
 def same(a: Sequence[Stmt], b: Sequence[Stmt]) -> bool:
@@ -264,7 +297,7 @@ def declared(s: Stmt) -> tuple[str, ...]:
 def rename_apart(kernel: Kernel) -> tuple[Kernel, Forward]:
     """Give every loop its own variable, and every temporary and local buffer its own name.
 
-    Before: `for i … ; for i …`      after: `for i … ; for i2 …`
+    Before: `for i … ; for i …`      after: `for i … ; for i_2 …`
     """
     edit = Edit(kernel, "rename apart")
     taken = {n for p in kernel.parameters for n in (p.buffer.name, *shape_names(p.buffer))}

@@ -37,12 +37,11 @@ def _signs(index: Index) -> bool:
 def _without_floors(index: Index, sign: int) -> Index:
     """A lower bound, up to a positive factor, without the floors whose term has the given sign."""
     while isinstance(index, Dim):
-        for atoms, c in index.terms:
-            floor = next((a for a in atoms if isinstance(a, FloorDiv)), None)
-            if floor is not None and c * sign > 0:
-                break
-        else:
+        found = [(atoms, c, a) for atoms, c in index.terms for a in atoms if isinstance(a, FloorDiv) and c * sign > 0]
+        if not found:
             return index
+        # A floor inside a floor comes last, since it may cancel once the outer one is gone.
+        atoms, c, floor = max(found, key=lambda f: len(str(f[2])))
         rest = product(Dim((((a,), 1),)) for a in _minus(atoms, floor))
         term = Dim(((atoms, c),))
         bound = floor.value if sign < 0 else floor.value - (floor.divisor - 1)

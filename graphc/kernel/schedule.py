@@ -34,7 +34,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphc.ir.dims import Dim, Index, coefficient, names
-from graphc.kernel.dependence import carried, coefficient_of, interchange
+from graphc.kernel.dependence import carried, coefficient_of, interchange, lockstep
 from graphc.kernel.edits import Edit, Forward, ScheduleError, rename_apart
 from graphc.kernel.ir import (
     Accumulate,
@@ -77,6 +77,11 @@ def cut(kernel: Kernel, loop: str, at: Index) -> tuple[Kernel, Forward]:
     old = edit.loop(loop)
     if not (nonnegative(at) and nonnegative(old.extent - at)):
         raise edit.error(loop, f"{at} is not proved to lie in 0..{old.extent}")
+    return _cut(edit, old, at)
+
+
+def _cut(edit: Edit, old: For, at: Index) -> tuple[Kernel, Forward]:
+    loop = old.var
     head = edit.derive(replace(old, hi=old.lo + at), old)
     var = edit.fresh(f"{loop}t")
     body = edit.duplicate(old.body, {loop: old.lo + at + Dim.of(var)})
@@ -99,7 +104,7 @@ def split(kernel: Kernel, loop: str, factor: int) -> tuple[Kernel, Forward]:
     if old.extent - factor * blocks != 0:
         if blocks == 0:
             raise edit.error(loop, f"it has only {old.extent} iterations, less than a block of {factor}")
-        first, there = cut(kernel, loop, factor * blocks)
+        first, there = _cut(edit, old, factor * blocks)  # f·floor(n/f) always lies in 0..n
         second, further = split(first, loop, factor)
         return second, there.then(further)
     outer, inner = edit.fresh(f"{loop}o"), edit.fresh(f"{loop}i")
@@ -235,7 +240,7 @@ def vectorize(kernel: Kernel, loop: str, lanes: int) -> tuple[Kernel, Forward]:
         raise edit.error(loop, f"its {old.extent} iterations are not proved to fit into {lanes} lanes")
     if any(isinstance(s, For | Alloc) for s in old.body):
         raise edit.error(loop, "its body is not straight-line code")
-    if (why := carried(old, sums=True)) is not None:
+    if (why := lockstep(old)) is not None:
         raise edit.error(loop, why)
     return edit.done(old, (edit.derive(replace(old, kind=Kind.VECTOR, lanes=lanes), old),))
 

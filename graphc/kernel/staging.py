@@ -11,10 +11,10 @@
 kernel k(w: f32[20,9] in, y: f32[9,20] out)
   alloc w_panels: f32[5,9,4] scratch
   for p in 0..5
-    for p2 in 0..9
+    for p_2 in 0..9
       for l in 0..4
-        c = load w[l+4*p,p2]
-        store w_panels[p,p2,l], c
+        c = load w[l+4*p,p_2]
+        store w_panels[p,p_2,l], c
   for o in 0..5
     for k in 0..9
       for j in 0..4
@@ -44,7 +44,7 @@ def stage(
     the kernel; it is made by loops of their own at the start.
 
     Before: `… load w[4*o+j,k]`
-    After:  `for p: for p2: for l: store w_panels[p,p2,l], w[4*p+l,p2]` and then `… load w_panels[o,k,j]`
+    After:  `for p: for p_2: for l: store w_panels[p,p_2,l], w[4*p+l,p_2]` and then `… load w_panels[o,k,j]`
     """
     edit = Edit(kernel, "stage")
     found = [a for a in accesses(kernel.body) if a.buffer.name == buffer]

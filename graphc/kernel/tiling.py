@@ -12,13 +12,13 @@ kernel rows(x: f32[4,8] in, y: f32[4] out)
   alloc acc: f32[4] register
   for i in 0..4
     store acc[i], 0.0
-  for i2 in 0..4
+  for i_2 in 0..4
     for k in 0..8
-      t = load x[i2,k]
-      acc[i2] add= t
-  for i3 in 0..4
-    u = load acc[i3]
-    store y[i3], u
+      t = load x[i_2,k]
+      acc[i_2] add= t
+  for i_3 in 0..4
+    u = load acc[i_3]
+    store y[i_3], u
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataclasses import replace
 
 from graphc.ir.dims import Dim, Index, names
 from graphc.ir.types import DType
-from graphc.kernel.dependence import accesses, assigned, carried, groups
+from graphc.kernel.dependence import accesses, assigned, carried, groups, lockstep
 from graphc.kernel.edits import Edit, Forward, Renaming
 from graphc.kernel.ir import (
     Accumulate,
@@ -48,26 +48,29 @@ from graphc.kernel.ir import (
     Temp,
     walk,
 )
+from graphc.kernel.ranges import nonnegative
 
 
-def fission(kernel: Kernel, loop: str) -> tuple[Kernel, Forward]:
+def fission(kernel: Kernel, loop: str, room: int | None = None) -> tuple[Kernel, Forward]:
     """Give each inner loop of a loop, and each run of statements between them, a loop of its own.
 
     Local buffers of the body get the loop as their first axis and move out; temporaries that are used across
-    the border are computed again.
+    the border are computed again.  The axis is as long as the loop, or has `room` for more elements.
 
     Before: `for j: alloc acc[]; store acc[], 0; for k: acc[] add= …; store y[j], …`
-    After:  `alloc acc[J]; for j: store acc[j], 0; for j2: for k: acc[j2] add= …; for j3: store y[j3], …`
+    After:  `alloc acc[J]; for j: store acc[j], 0; for j_2: for k: acc[j_2] add= …; for j_3: store y[j3], …`
     """
     edit = Edit(kernel, "fission")
     old = edit.loop(loop)
     if (why := carried(old, sums=True)) is not None:
         raise edit.error(loop, why)
     buffers = {s.buffer.name: s.buffer for s in old.body if isinstance(s, Alloc)}
-    if buffers and not (isinstance(old.hi, int) and old.lo == 0):
+    length = old.extent if room is None else room
+    fits = isinstance(length, int) and nonnegative(length - old.extent)
+    if buffers and not (fits and old.lo == 0):
         raise edit.error(loop, f"{next(iter(buffers))} would need an axis of length {old.extent}")
     hoisted: list[Stmt] = [
-        edit.derive(replace(s, buffer=_widened(s.buffer, old.hi)), s)
+        edit.derive(replace(s, buffer=_widened(s.buffer, length)), s)
         for s in old.body
         if isinstance(s, Alloc)
     ]
@@ -82,7 +85,7 @@ def fission(kernel: Kernel, loop: str) -> tuple[Kernel, Forward]:
             env[loop] = Dim.of(var)
             body = _renamed_lets(edit, body, piece)
         body = edit.substitute(body, env)
-        body = edit.rewrite(body, lambda s, var=var: _with_axis(s, buffers, old.hi, Dim.of(var)))  # type: ignore[misc]
+        body = edit.rewrite(body, lambda s, var=var: _with_axis(s, buffers, length, Dim.of(var)))  # type: ignore[misc]
         result.append(edit.derive(replace(old, var=var, body=body), old))
     return edit.done(old, (*hoisted, *result))
 
@@ -216,7 +219,7 @@ def vector_reduction(
 def _check_reduction(edit: Edit, inner: For, outer: For, sums: list[Accumulate]) -> None:
     if any(isinstance(s, For | Alloc | Store) for s in inner.body) or not sums:
         raise edit.error(inner.var, "its body is more than one reduction")
-    if (why := carried(inner, sums=True)) is not None:
+    if (why := lockstep(inner)) is not None:
         raise edit.error(inner.var, why)
     targets = {s.buffer.name for s in sums}
     for a in accesses((outer,)):

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from graphc.errors import InternalError
 from graphc.ir.dims import Index, names
 from graphc.ir.types import DType
-from graphc.kernel.dependence import carried
+from graphc.kernel.dependence import carried, lockstep
 from graphc.kernel.ir import (
     Accumulate,
     Alloc,
@@ -233,7 +233,7 @@ def loops(kernel: Kernel, places: list[Place]) -> None:
                 raise place.fault(f"{s.extent} iterations are not proved to fit into {s.lanes} lanes")
             if any(isinstance(t, For | Alloc) for t in s.body):
                 raise place.fault("a vector loop holds straight-line code only")
-            if (why := carried(s, sums=True)) is not None:
+            if (why := lockstep(s)) is not None:
                 raise place.fault(why)
 
 

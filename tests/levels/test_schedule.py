@@ -84,10 +84,10 @@ def same(kernel: Kernel, n: int = 7) -> None:
         [(cut, "j", 2)],
         [(reorder, "i", "j")],
         [(fission, "j")],
-        [(fission, "j"), (reorder, "j2", "k")],
+        [(fission, "j"), (reorder, "j_2", "k")],
         [(vector_reduction, "k", 4)],
         [(vector_reduction, "k", 8)],
-        [(split, "i", 4), (fission, "j"), (reorder, "j3", "k"), (fission, "ii"), (reorder, "ii2", "k")],
+        [(split, "i", 4), (fission, "j"), (reorder, "j_3", "k"), (fission, "ii"), (reorder, "ii_2", "k")],
         [(stage, "B", (1, 0), None)],
         [(stage, "B", (1, 0), (1, 8))],
         [(split, "j", 4), (stage, "B", (1, 0), (1, 4))],
@@ -133,15 +133,15 @@ def test_split_and_vectorize_as_text() -> None:
             "        c = load acc[]",
             "        store C[ii+4*io,j], c",
             "  for it in 0..N-4*floor((N)/4)",
-            "    for j2 in 0..6",
-            "      alloc acc2: f32[] register",
-            "      store acc2[], 0.0",
-            "      for k2 in 0..5",
-            "        a2 = load A[4*floor((N)/4)+it,k2]",
-            "        b2 = load B[k2,j2]",
-            "        acc2[] fma= a2 b2",
-            "      c2 = load acc2[]",
-            "      store C[4*floor((N)/4)+it,j2], c2",
+            "    for j_2 in 0..6",
+            "      alloc acc_2: f32[] register",
+            "      store acc_2[], 0.0",
+            "      for k_2 in 0..5",
+            "        a_2 = load A[4*floor((N)/4)+it,k_2]",
+            "        b_2 = load B[k_2,j_2]",
+            "        acc_2[] fma= a_2 b_2",
+            "      c_2 = load acc_2[]",
+            "      store C[4*floor((N)/4)+it,j_2], c_2",
         ]
     )
     same(kernel)
@@ -218,7 +218,7 @@ def test_rename_apart_renames_only_repeated_names() -> None:
     with pytest.raises(ScheduleError, match="2 loops"):
         unroll(twice, "i")
     apart, forward = rename_apart(twice)
-    assert [s.var for s in apart.body if isinstance(s, For)] == ["i", "i2"]
+    assert [s.var for s in apart.body if isinstance(s, For)] == ["i", "i_2"]
     assert apart.body[0] is twice.body[0]
     assert forward.lines == ((0,), (1,), (2,), (3,), (4,))
 
