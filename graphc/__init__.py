@@ -58,6 +58,7 @@ from graphc.lang.functions import (
     transpose,
     zeros_like,
 )
+from graphc.lang.random import uniform as random_uniform
 from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
 from graphc.lang.windows import avg_pool2d, conv2d, max_pool2d
 from graphc.runtime.compile import compile
@@ -106,6 +107,7 @@ __all__ = [
     "param",
     "pick",
     "power",
+    "random_uniform",
     "reshape",
     "softmax",
     "squeeze",

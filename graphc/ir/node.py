@@ -122,6 +122,9 @@ class Node:
         return f"<{self.op.label} {self.type} {self.digest[:6]}>"
 
 
+ORIGINS_KEPT = 8
+"""How many places and derivations a node remembers, the first ones."""
+
 _table: weakref.WeakValueDictionary[tuple[Op, tuple[Node, ...]], Node] = weakref.WeakValueDictionary()
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
@@ -134,7 +137,13 @@ def node(op: Op, *src: Node) -> Node:
         found = Node(op, src, op.infer(*(s.type for s in src)))
         _table[key] = found
     origin = _origin.get()
-    if origin is not None and origin not in found.origins and found not in origin.of:
+    # A constant can be shared by all of a program, so what it remembers is bounded.
+    if (
+        origin is not None
+        and len(found.origins) < ORIGINS_KEPT
+        and origin not in found.origins
+        and found not in origin.of
+    ):
         found.origins += (origin,)
     return found
 
