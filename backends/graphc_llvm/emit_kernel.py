@@ -27,6 +27,7 @@ from graphc.kernel.ir import (
     Kind,
     Let,
     LetIndex,
+    Literal,
     Load,
     Space,
     Store,
@@ -37,7 +38,7 @@ from graphc_llvm.emit_index import LANE, Binding, Indexer
 from graphc_llvm.lanes import Lanes, Place
 from graphc_llvm.primitives import combine, identity, primitive
 from graphc_llvm.sites import Site
-from graphc_llvm.writer import Value, Writer, constant, memory_type, type_of
+from graphc_llvm.writer import Value, Writer, constant, memory_type, splatted, type_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +171,18 @@ class KernelEmitter:
         n = max((a.lanes for a in args), default=1)
         texts = [self.w.splat(a, n) for a in args]
         dtype = args[-1].dtype
-        if stmt.prim in ("floordiv", "mod") and n > 1 and self.lanes is not None and self.lanes.mask:
-            # What surplus lanes hold is arbitrary, and undefined values must not reach a division.
-            one = f"splat ({type_of(dtype)} 1)"
-            for k in (0, 1):
-                texts[k] = self.w.emit(
-                    f"select {self.lanes.mask_value}, {args[k].type} {texts[k]}, {args[k].type} {one}"
-                )
+        if stmt.prim in ("floordiv", "mod"):
+            t, by = type_of(dtype, n), stmt.args[1]
+            if isinstance(by, Literal) and by.value > 0 and int(by.value).bit_count() == 1:
+                # By a power of two, rounding downwards is a shift and the rest a mask.
+                bits = int(by.value).bit_length() - 1 if stmt.prim == "floordiv" else int(by.value) - 1
+                head = "ashr" if stmt.prim == "floordiv" else "and"
+                rhs = f"{head} {t} {texts[0]}, {splatted(str(bits), dtype, n)}"
+                return Value(self.w.emit(rhs, stmt.temp.name), stmt.temp.dtype, n, self.w.depth)
+            if n > 1 and self.lanes is not None and self.lanes.mask:
+                # What surplus lanes hold is arbitrary, and undefined values must not reach a division.
+                one = splatted("1", dtype, n)
+                texts = [self.w.emit(f"select {self.lanes.mask_value}, {t} {x}, {t} {one}") for x in texts]
         rhs = primitive(self.w, stmt.prim, dtype, n, texts)
         return Value(self.w.emit(rhs, stmt.temp.name), stmt.temp.dtype, n, self.w.depth)
 
