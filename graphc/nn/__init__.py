@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from graphc.nn import data
 from graphc.nn.history import History
-from graphc.nn.layers import Activation, AvgPool2D, Conv2D, Dense, Flatten, Input, Layer, MaxPool2D
+from graphc.nn.layers import Activation, AvgPool2D, Conv2D, Dense, Dropout, Flatten, Input, Layer, MaxPool2D
 from graphc.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_from_logits,
@@ -33,6 +33,7 @@ __all__ = [
     "AvgPool2D",
     "Conv2D",
     "Dense",
+    "Dropout",
     "Flatten",
     "History",
     "Input",

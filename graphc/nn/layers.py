@@ -6,7 +6,7 @@
 | `Conv2D(f, k)`             | [N, c, h, w] | [N, f, h', w'] | kernel [f, c/groups, k, k], bias [f] |
 | `MaxPool2D`, `AvgPool2D`   | [N, c, h, w] | [N, c, h', w'] |                                     |
 | `Flatten`                  | [N, ...]     | [N, product]   |                                     |
-| `Activation`               | any          | the same       |                                     |
+| `Activation`, `Dropout`    | any          | the same       |                                     |
 
 A layer makes its parameters when it is first applied; applied again, it shares them.
 
@@ -19,6 +19,7 @@ A layer makes its parameters when it is first applied; applied again, it shares 
 from __future__ import annotations
 
 import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
@@ -26,7 +27,8 @@ from typing import ClassVar
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import product
 from graphc.ir.types import Shape, shape_of
-from graphc.lang.functions import matmul, reshape
+from graphc.lang.functions import apply, matmul, reshape
+from graphc.lang.random import uniform
 from graphc.lang.source import operation, user_location
 from graphc.lang.tensor import Parameter, ShapeLike, Tensor, input, param
 from graphc.lang.windows import avg_pool2d, conv2d, max_pool2d, pair
@@ -292,6 +294,43 @@ class Activation(Layer):
 
     def describe(self) -> str:
         return _written("Activation", activation_name(self.activation) or "linear")
+
+
+class Dropout(Layer):
+    """Zeros in random places, and the rest divided by 1 − rate; only while training.
+
+    The places are a function of the layer's seed and name and of `counter`, the number of the training step, so
+    that a run can be repeated exactly.  (N. Srivastava et al., JMLR 15, 2014, in its inverted form.)
+    """
+
+    kind = "dropout"
+    identity_at_inference = True
+
+    @operation
+    def __init__(self, rate: float, name: str | None = None, seed: int = 0) -> None:
+        super().__init__(name)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
+            raise ArgumentError(f"the rate of a dropout must be at least 0 and less than 1, not {rate!r}")
+        self.rate, self.seed, self.applied = float(rate), seed, 0
+        self.counter: Parameter | None = None
+
+    def build(self, x: Tensor) -> None:
+        self.counter = param(f"{self.name}/step", (), "int64", 0, trainable=False)
+
+    def call(self, x: Tensor) -> Tensor:
+        if self.rate == 0.0 or self.counter is None:
+            return x
+        # `uniform` tells 2^24 keys apart; each application of a layer starts at a place of its own.
+        start = zlib.crc32(f"{self.seed}/{self.name}/{self.applied}".encode()) % 2**24
+        self.applied += 1
+        kept = uniform(self.counter + start, x.shape, x.dtype) >= self.rate
+        return apply("where", kept, x * (1.0 / (1.0 - self.rate)), 0.0)
+
+    def updates(self) -> dict[Parameter, Tensor]:
+        return {} if self.counter is None or self.rate == 0.0 else {self.counter: self.counter + 1}
+
+    def describe(self) -> str:
+        return f"Dropout({self.rate:g})"
 
 
 def _count(value: int, what: str) -> int:

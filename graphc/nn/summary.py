@@ -116,7 +116,8 @@ def summarise(model: Model) -> Summary:
     rows = [
         _row(t.node.op.title, "Input", t.node, (), ()) for t in model.inputs if isinstance(t.node.op, Input)
     ]
-    counted: set[Node] = set()
+    # What only training keeps, such as the counter of a dropout, is no weight.
+    counted = {n for n in order if isinstance(n.op, Param)} - {p.node for p in model.weights}
     for n in order:
         rows.extend(_layer_row(call, n, counted, fields) for call in calls_of(n))
     rest = [n for n in order if n not in counted]

@@ -17,7 +17,7 @@ from graphc.nn.training import train
 
 RNG = np.random.default_rng(1)
 
-# Worked example W24: the program "Neural Net in <20 lines!" of lecture slides, at sizes 4, 5, 3, 2, rate 1e-2;
+# Worked example W24: the program "Neural Net in <20 lines!" of lecture slides, at sizes 4, 5, 3, 2, lr 1e-2;
 # the losses computed with NumPy in f64.
 W24 = [28.1194266380293, 26.7694164763201, 25.5541192101032, 24.4577726316381, 23.4669673792226]
 
