@@ -9,17 +9,19 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 import llvmlite
 import llvmlite.binding as llvm
 
 from graphc.ir.dims import Index
-from graphc.kernel.program import CodeCache, Machine, Program
+from graphc.kernel.program import Call, CodeCache, Machine, Program
 from graphc_llvm import threads as graphc_threads
 from graphc_llvm.emit import Module, emit
 from graphc_llvm.jit import Code
 from graphc_llvm.machine import host_machine
+from graphc_llvm.schedules import schedule
 from graphc_llvm.threads import runtime, usable_threads
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
@@ -30,7 +32,15 @@ _Frame: TypeAlias = "tuple[ctypes.Array[ctypes.c_char], int, int]"
 class LLVMExecutable:
     """A built program; see `graphc.kernel.program.Executable`."""
 
-    def __init__(self, program: Program, module: Module, code: Code, threads: int) -> None:
+    def __init__(
+        self,
+        program: Program,
+        module: Module,
+        code: Code,
+        threads: int,
+        steps: tuple[tuple[str, ...], ...] = (),
+    ) -> None:
+        self.steps = steps  # of the schedule, for each call, as text
         self._program, self._module, self._code, self._threads = program, module, code, threads
         self._entry = _ENTRY(code.address)
         addresses = len(program.buffers) + len(module.scratch) + 1
@@ -76,9 +86,9 @@ class LLVMBackend:
         if runtime() is None:
             count = 1
         machine = host_machine(count)
-        scheduled = _scheduled(program, machine)
+        scheduled, steps = _scheduled(program, machine)
         module = emit(scheduled, fast=fast, threads=count, vector_bits=8 * machine.vector_bytes)
-        return LLVMExecutable(scheduled, module, Code(str(module), cache), count)
+        return LLVMExecutable(scheduled, module, Code(str(module), cache), count, steps)
 
     def describe(self) -> Mapping[str, str]:
         machine = host_machine(usable_threads())
@@ -94,6 +104,12 @@ class LLVMBackend:
         }
 
 
-def _scheduled(program: Program, machine: Machine) -> Program:
-    """The program with every kernel scheduled for the machine."""
-    return program
+def _scheduled(program: Program, machine: Machine) -> tuple[Program, tuple[tuple[str, ...], ...]]:
+    """The program with every kernel scheduled for the machine, and the steps of each call."""
+    calls: list[Call] = []
+    steps: list[tuple[str, ...]] = []
+    for call in program.calls:
+        kernel, taken = schedule(call.kernel, machine, flops=call.flops, threads=machine.threads)
+        calls.append(replace(call, kernel=kernel))
+        steps.append(taken)
+    return replace(program, calls=tuple(calls)), tuple(steps)

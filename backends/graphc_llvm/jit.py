@@ -32,6 +32,7 @@ from graphc_llvm.threads import runtime_symbols
 
 ENTRY = "graphc_entry"
 STAGES = ("llvm", "llvm-opt", "asm")
+PIPELINE = "inline, O1 functions, O3 code"  # part of the key of cached objects
 
 _libraries = itertools.count()
 _lock = threading.RLock()  # LLVM's context is shared by all modules
@@ -63,7 +64,7 @@ def cache_key(text: str) -> str:
     """Names the object of a text: everything that its machine code depends on."""
     cpu, features = cpu_and_features()
     version = ".".join(map(str, llvm.llvm_version_info))
-    parts = (text, cpu, features, llvm.get_default_triple(), llvmlite.__version__, version, "O3")
+    parts = (text, cpu, features, llvm.get_default_triple(), llvmlite.__version__, version, PIPELINE)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -121,11 +122,18 @@ def _optimised(text: str) -> llvm.ModuleRef:
         raise InternalError(f"LLVM refuses the module that was emitted: {error}") from None
     module.triple = llvm.get_default_triple()
     module.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    # Vectors and unrolled loops are explicit in the kernels; LLVM's own would only cost compile time.
-    options.loop_vectorization = False
-    options.slp_vectorization = False
-    options.loop_unrolling = False
+    # Level 1 of LLVM's simplification, function by function: registers for local buffers, common
+    # subexpressions, invariant code.  The kernels are vectorised, tiled and unrolled already; all of level 3
+    # was measured to take twice the time and to gain nothing.
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    inline = llvm.create_new_module_pass_manager()
+    inline.add_always_inliner_pass()
+    inline.add_global_dead_code_eliminate_pass()
+    inline.run(module, builder)
+    simplify = builder.getFunctionPassManager()
+    for function in module.functions:
+        if not function.is_declaration:
+            simplify.run(function, builder)
     return module

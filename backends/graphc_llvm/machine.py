@@ -15,13 +15,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import llvmlite.binding as llvm
 
+from graphc.config import setting
 from graphc.kernel.program import Machine
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -66,8 +66,8 @@ def host_features() -> Mapping[str, bool]:
 
 def cpu_and_features() -> tuple[str, str]:
     """LLVM's name of the CPU, and its features as one string; `GRAPHC_CPU` names another CPU."""
-    chosen = os.environ.get("GRAPHC_CPU", "")
-    if chosen and chosen != "native":
+    chosen = setting("GRAPHC_CPU")
+    if chosen != "native":
         return chosen, ""
     return str(llvm.get_host_cpu_name()), ",".join(
         f"{'+' if on else '-'}{f}" for f, on in sorted(host_features().items())

@@ -16,6 +16,8 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 
+from graphc.config import setting
+
 SYMBOLS = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 _NAMES = (
     "libgomp.so.1",
@@ -67,11 +69,13 @@ def usable_threads() -> int:
     """How many threads to use by default: GRAPHC_THREADS, OMP_NUM_THREADS, or the cores of this process."""
     if runtime() is None:
         return 1
-    for variable in ("GRAPHC_THREADS", "OMP_NUM_THREADS"):
-        # OMP_NUM_THREADS may be a list, one number for each level of nesting.
-        first = os.environ.get(variable, "").split(",")[0].strip()
-        if first.isdigit() and int(first) > 0:
-            return int(first)
+    chosen = setting("GRAPHC_THREADS")
+    if chosen is not None:
+        return chosen
+    # OMP_NUM_THREADS may be a list, one number for each level of nesting.
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if first.isdigit() and int(first) > 0:
+        return int(first)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -17,6 +17,7 @@ from graphc.kernel.ir import (
     Accumulate,
     AccumulateOp,
     Alloc,
+    Atom,
     Buffer,
     For,
     Kernel,
@@ -42,7 +43,7 @@ class Nest:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.dtype = self.rng.choice([DType.F32, DType.F64, DType.I32, DType.I64])
-        self.loops = [(v, self.rng.choice([N, 1, 3, 6, 16])) for v in "ijk"[: self.rng.randint(1, 3)]]
+        self.loops: list[tuple[str, Index]] = [(v, self.extent()) for v in "ijk"[: self.rng.randint(1, 3)]]
         self.lanes = self.rng.choice([4, 16])
         self.vector = self.rng.randrange(len(self.loops))
         widest = max((e for _, e in self.loops if isinstance(e, int)), default=1)
@@ -55,6 +56,10 @@ class Nest:
             "cell", self.dtype, (2,), self.rng.choice([Space.REGISTER, Space.STACK, Space.SCRATCH])
         )
 
+    def extent(self) -> Index:
+        choices: list[Index] = [N, 1, 3, 6, 16]
+        return self.rng.choice(choices)
+
     def index(self) -> Index:
         var, extent = self.rng.choice(self.loops)
         v = Dim.of(var)
@@ -65,19 +70,14 @@ class Nest:
         a, b, c, g = (Temp(n, d) for n in "abcg")
         at = Temp("at", self.table.dtype)
         wide = rng.choice([1, 2]) * self.index() + rng.randint(0, 2)
-        inner = For(
-            "r",
-            0,
-            rng.choice([2, 5, N]),
-            (Accumulate(self.cell, (rng.randint(0, 1),), "add", (a,)),),
-            rng.choice([Kind.SERIAL, Kind.SERIAL]),
-        )
+        inner = For("r", 0, self.extent(), (Accumulate(self.cell, (rng.randint(0, 1),), "add", (a,)),))
+        atoms: list[Atom] = [b, g, Literal(2, d)]
         result: list[Stmt] = [
             Load(a, self.x, (self.index(), wide)),
             Load(at, self.table, (self.index(),)),
             Load(b, self.x, (Dim.of("at"), self.index())),
             LetIndex(g, 2 * self.index() + 1),
-            Let(c, rng.choice(["add", "sub", "maximum", "minimum"]), (a, rng.choice([b, g, Literal(2, d)]))),
+            Let(c, rng.choice(["add", "sub", "maximum", "minimum"]), (a, rng.choice(atoms))),
             Alloc(self.cell),
             Store(self.cell, (0,), Literal(1, d)),
             Store(self.cell, (1,), c),
