@@ -1,9 +1,12 @@
 """The log of a compilation: what each pass did, in order.
 
+Nodes are named as the text form of the graph names them (`%3`); a node that a pass made takes the next number
+when it is first spoken of.
+
 >>> log = Log()
->>> log.add("algebra", "mul-one", "%3 → %1", equation="x·1 = x")
+>>> log.add("algebra", "mul-one", "%3 mul → %1", equation="x·1 = x")
 >>> print(log)
-algebra: mul-one: %3 → %1   (x·1 = x)
+algebra: mul-one: %3 mul → %1   (x·1 = x)
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 
 
@@ -36,6 +40,25 @@ class Log:
 
     events: list[Event] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    _numbers: dict[Node, int] = field(default_factory=dict, repr=False)
+    _next: int = field(default=0, repr=False)
+
+    def start(self, graph: Graph) -> None:
+        """Name the nodes of a graph as its text form does."""
+        self._numbers = dict(graph.numbers)
+        self._next = len(self._numbers)
+
+    def name(self, n: Node) -> str:
+        """`%3`; a node that is new here takes the next number."""
+        if n not in self._numbers:
+            self._numbers[n] = self._next
+            self._next += 1
+        return f"%{self._numbers[n]}"
+
+    def rename(self, old: Node, new: Node) -> None:
+        """The same computation over other operands keeps its name."""
+        self.name(old)
+        self._numbers.setdefault(new, self._numbers[old])
 
     def add(
         self,
@@ -48,6 +71,13 @@ class Log:
         after: tuple[Node, ...] = (),
     ) -> None:
         self.events.append(Event(pass_name, rule, text, equation, before, after))
+
+    def counts(self) -> dict[str, int]:
+        """How often each rule was applied, in the order of its first use."""
+        found: dict[str, int] = {}
+        for event in self.events:
+            found[event.rule] = found.get(event.rule, 0) + 1
+        return found
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)

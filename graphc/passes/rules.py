@@ -1,0 +1,39 @@
+"""All rewrite rules, and the table that explains them.
+
+>>> table = explain()
+>>> print(table.splitlines()[2])
+  add-zero                 value    x + 0 = x
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from graphc.passes.fold import FOLD
+from graphc.passes.rewrite import Rule
+from graphc.passes.rules_algebra import ALGEBRA
+from graphc.passes.rules_reductions import REDUCTIONS
+from graphc.passes.rules_stability import STABILITY
+from graphc.passes.rules_views import VIEWS
+
+GROUPS: Mapping[str, Sequence[Rule]] = MappingProxyType(
+    {"algebra": (*ALGEBRA, *VIEWS, *REDUCTIONS), "stability": STABILITY, "fold": FOLD}
+)
+"""The rules of each pass, in the order in which they are tried."""
+
+RULES: Mapping[str, Rule] = MappingProxyType({r.name: r for group in GROUPS.values() for r in group})
+"""Every rule by name."""
+
+
+def explain(*, locations: bool = False) -> str:
+    """The rules as a table: name, exactness, equation, guard; with `locations`, where each is declared."""
+    lines = []
+    for name, group in GROUPS.items():
+        lines += [f"pass {name}", f"  {'rule':<24} exact    equation"]
+        for r in group:
+            when = f"   if {r.when}" if r.when else ""
+            place = f"   [{os.path.basename(r.loc.file)}:{r.loc.line}, by {r.proof}]" if locations else ""
+            lines.append(f"  {r.name:<24} {r.exact:<8} {r.equation}{when}{place}")
+    return "\n".join(lines)
