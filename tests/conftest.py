@@ -1,0 +1,52 @@
+"""What all tests share: a cache folder of their own, the back ends, and errors in units of the last place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+import numpy as np
+import pytest
+
+BACKENDS = ("reference", "interpreter", "llvm")
+"""Every back end that needs no device."""
+
+_mine: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled code is kept in a fresh folder for the session: tests neither read nor write the user's."""
+    if not hasattr(config, "workerinput"):  # workers of xdist inherit the folder of the process that starts them
+        _mine.append(tempfile.mkdtemp(prefix="graphc-tests-"))
+        os.environ["GRAPHC_CACHE"] = _mine[0]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for folder in _mine:
+        shutil.rmtree(folder, ignore_errors=True)
+    _mine.clear()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Runs the test once for each back end that needs no device."""
+    return str(request.param)
+
+
+def ulp_error(got: Any, exact: Any, floor: float = 0.0) -> float:
+    """The largest |got - exact| in units of the last place of `exact`, in the precision of `got`.
+
+    `exact` is in a higher precision than `got`; a value smaller than `floor` is measured as if it were `floor`.
+    Infinities and NaNs must agree, else the error is infinite.
+    """
+    got = np.asarray(got)
+    exact = np.broadcast_to(np.asarray(exact, np.longdouble), got.shape)
+    rounded = exact.astype(got.dtype)
+    special = ~np.isfinite(rounded) | ~np.isfinite(got)
+    if not np.array_equal(got[special], rounded[special], equal_nan=True):
+        return float("inf")
+    size = np.maximum(np.abs(rounded), got.dtype.type(floor))[~special]
+    error = np.abs(got.astype(np.longdouble) - exact)[~special] / np.spacing(size).astype(np.longdouble)
+    return float(error.max()) if error.size else 0.0
