@@ -27,8 +27,9 @@ import numpy as np
 
 from graphc.errors import ArgumentError
 from graphc.ir.dims import Dim, evaluate
-from graphc.ir.graph import Graph, graph_text
+from graphc.ir.graph import Graph
 from graphc.ir.node import Node
+from graphc.ir.text import graph_text
 from graphc.ir.types import Array, shape_text
 from graphc.kernel.assemble import Layout
 from graphc.kernel.memory import ALIGNMENT, plan
