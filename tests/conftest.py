@@ -18,7 +18,7 @@ _mine: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compiled code is kept in a fresh folder for the session: tests neither read nor write the user's."""
-    if not hasattr(config, "workerinput"):  # workers of xdist inherit the folder of the process that starts them
+    if not hasattr(config, "workerinput"):  # workers of xdist inherit the folder of their parent
         _mine.append(tempfile.mkdtemp(prefix="graphc-tests-"))
         os.environ["GRAPHC_CACHE"] = _mine[0]
 
@@ -38,7 +38,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def ulp_error(got: Any, exact: Any, floor: float = 0.0) -> float:
     """The largest |got - exact| in units of the last place of `exact`, in the precision of `got`.
 
-    `exact` is in a higher precision than `got`; a value smaller than `floor` is measured as if it were `floor`.
+    `exact` is in a higher precision than `got`; values below `floor` are measured as if they were `floor`.
     Infinities and NaNs must agree, else the error is infinite.
     """
     got = np.asarray(got)

@@ -1,4 +1,4 @@
-"""The whole way once, in under three seconds: an expression and a training step, from Python to machine code."""
+"""The whole way once, in under three seconds: an expression and a training step, from Python to native code."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ def test_the_lecture_graph_at_every_level(backend: str) -> None:
         assert "1 kernels" in found["fused"]
         assert "t2 = add t0 t1" in found["kernels"]
     if backend == "llvm":
-        assert list(found) == ["graph", "optimized", "fused", "kernels", "scheduled", "llvm", "llvm-opt", "asm"]
+        assert list(found)[4:] == ["scheduled", "llvm", "llvm-opt", "asm"]
         assert "fadd double" in found["llvm"] and "fadd double" in found["llvm-opt"]
         assert ".loc" in found["asm"] and "main.kernels" in found["asm"]
 
 
 def test_one_training_step_of_a_two_layer_network(backend: str) -> None:
     draw = np.random.default_rng(0)
-    start = {"W1": draw.normal(size=(4, 8)), "b1": np.zeros(8), "W2": draw.normal(size=(8, 3)), "b2": np.zeros(3)}
+    sizes = {"W1": (4, 8), "b1": (8,), "W2": (8, 3), "b2": (3,)}
+    start = {name: draw.normal(size=size) for name, size in sizes.items()}
     W1, b1, W2, b2 = params = [gc.param(k, dtype="float64", init=v) for k, v in start.items()]
     X, T = gc.input("X", ("N", 4)), gc.input("T", ("N",), "int64")
     loss = -gc.mean(gc.pick(gc.log_softmax(gc.relu(X @ W1 + b1) @ W2 + b2), T))

@@ -1,8 +1,8 @@
 """Every row of the op table, compiled: value and gradient, in every dtype that it takes, on every back end.
 
-Values are measured against the row's mathematics at 50 digits and more (the oracle of `test_op_table.py`, which
-shares no code with what is computed), gradients against the reference and against central differences.  One
-compiled function serves all batch sizes.
+Values are measured against the row's mathematics at 50 digits and more (the oracle of `test_op_table.py`,
+which shares no code with what is computed), gradients against the reference and against central differences.
+One compiled function serves all batch sizes.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def test_compiled_values_are_right_to_the_last_bits(row: Row, dtype: str, backen
 def smooth_points(row: Row, dtype: str, count: int, seed: int) -> list[np.ndarray[Any, Any]]:
     """Operands inside the domain, of moderate size, and at least 1/20 away from every kink of the table.
 
-    Kinks are at multiples of 1/2 and where two operands are equal: x keeps to 0.30…0.45 above a multiple, y to
-    0.05…0.20.
+    Kinks are at multiples of 1/2 and where two operands are equal: x keeps to 0.30…0.45 above a multiple,
+    y to 0.05…0.20.
     """
     draw = np.random.default_rng(seed)
     points = []
@@ -98,9 +98,8 @@ def test_values_and_gradients_at_every_batch_size_through_one_function(row: Row,
                 continue
             slope = differences(exact, points, k)
             # f32 gradients carry f32 rounding; differences of f64 values are good to eight digits.
-            np.testing.assert_allclose(
-                gradient, up * slope, rtol=64 * eps + 1e-8, atol=64 * eps + 1e-8, err_msg=f"{row.operands[k]}, N = {batch}"
-            )
+            allowed, where = 64 * eps + 1e-8, f"{row.operands[k]}, N = {batch}"
+            np.testing.assert_allclose(gradient, up * slope, rtol=allowed, atol=allowed, err_msg=where)
 
 
 def differences(fn: Function, points: list[np.ndarray[Any, Any]], k: int) -> np.ndarray[Any, Any]:
@@ -121,7 +120,8 @@ def test_interpreted_gradients_are_the_references(row: Row) -> None:
         points = smooth_points(row, dtype, 3, seed=3)
         up = np.array([0.5, 1.0, 2.0], dtype)
         eps = float(np.finfo(dtype).eps)
-        for g, w in zip(*(compiled(row.name, dtype, b)(*points, up) for b in ("interpreter", "reference")), strict=True):
+        got, wanted = (compiled(row.name, dtype, b)(*points, up) for b in ("interpreter", "reference"))
+        for g, w in zip(got, wanted, strict=True):
             np.testing.assert_allclose(g, w, rtol=8 * eps, atol=8 * eps)
 
 
