@@ -144,6 +144,8 @@ class _ModuleEmitter:
             signature.append(f"ptr{_attributes(p, twice)} {pointers[p.buffer.name]}")
         scratch = {at: "%" + w.name(s.buffer.name) for at, s in sites.sites.items()}
         signature += [f"ptr noalias {name}" for name in scratch.values()]
+        # One function fills a scratch buffer of the kernel and another one reads it, so both know its name.
+        pointers |= {sites.sites[at].buffer.name: name for at, name in scratch.items()}
         for d in f.dims:
             env[d] = Value("%" + w.name(d), DType.I64, 1, 0)
             signature.append(str(env[d]))
@@ -151,7 +153,9 @@ class _ModuleEmitter:
         if f.loop is not None:
             share = Range("%" + w.name("lo"), "%" + w.name("hi"))
             signature += [f"i64 {share.lo}", f"i64 {share.hi}"]
-        emitter = KernelEmitter(w, env, pointers, lambda at: locate(at + line - 1), scratch)
+        # Scratch that an earlier part allocates is there for this one too.
+        pointers |= {s.buffer.name: scratch[at] for at, s in sites.sites.items()}
+        emitter = KernelEmitter(w, env, pointers, lambda at: locate(at + line - 1), scratch, sites.mixed)
         emitter.emit(part, share)
         self._declared |= w.declarations
         self._vector_functions |= w.functions
