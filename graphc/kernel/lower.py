@@ -104,11 +104,16 @@ class _Lowering:
 
     def _store_roots(self, index: tuple[Index, ...]) -> None:
         self.loop_prefix = "r"
-        values = []
-        for r in self.cluster.roots:
+
+        def place_in(n: Node) -> tuple[Index, ...]:
             kept = iter(index)
-            place = tuple(0 if d == 1 else next(kept) for d in r.type.shape)
-            values.append((r, place, self.value(r, place)))
+            return tuple(0 if d == 1 else next(kept) for d in n.type.shape)
+
+        # The node with loops of its own comes first, so that what follows it is one epilogue.
+        heavy = self.cluster.heavy
+        if heavy is not None:
+            self.value(heavy, place_in(heavy))
+        values = [(r, place_in(r), self.value(r, place_in(r))) for r in self.cluster.roots]
         for r, place, value in values:
             self._emit(Store(self.targets[r], place, cast(Atom, value), (r,)))
 

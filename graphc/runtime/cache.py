@@ -14,6 +14,7 @@ never run.  A folder that is full or cannot be written costs one warning, and no
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import stat
@@ -21,34 +22,26 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from graphc.config import setting
 from graphc.errors import GraphcWarning
 
 _MAGIC = b"graphc-object-1\n"
 _LIMIT_BYTES = 512 * 1024 * 1024
 
 
-def default_folder() -> Path:
-    """GRAPHC_CACHE, else graphc under XDG_CACHE_HOME, else ~/.cache/graphc."""
-    if named := os.environ.get("GRAPHC_CACHE"):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "graphc"
-
-
 class DiskCache:
     """See the module; `get` and `put` never raise."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._usable: bool | None = None
 
     def _ready(self) -> Path | None:
         """The folder, created and checked once; None where it cannot be used."""
         if self._usable is None:
             try:
-                self._folder = self._folder or default_folder()
-                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                about = self._folder.stat()
+                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                about = self.folder.stat()
                 if about.st_uid != os.geteuid():
                     self._give_up("it belongs to another user")
                 elif about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -57,12 +50,12 @@ class DiskCache:
                     self._usable = True
             except (OSError, RuntimeError) as error:
                 self._give_up(str(error))
-        return self._folder if self._usable else None
+        return self.folder if self._usable else None
 
     def _give_up(self, why: str) -> None:
         if self._usable is not False:
             warnings.warn(
-                f"compiled code is not kept: the cache folder {self._folder} is not usable ({why}); "
+                f"compiled code is not kept: the cache folder {self.folder} is not usable ({why}); "
                 "set GRAPHC_CACHE to a folder of your own",
                 GraphcWarning,
                 stacklevel=2,
@@ -123,12 +116,12 @@ class DiskCache:
             total -= size
 
 
-_default: DiskCache | None = None
+@functools.lru_cache(maxsize=4)
+def _cache_in(folder: Path) -> DiskCache:
+    return DiskCache(folder)
 
 
-def default_cache() -> DiskCache:
-    """The cache of this process."""
-    global _default
-    if _default is None or (_default._folder is not None and _default._folder != default_folder()):
-        _default = DiskCache(default_folder())
-    return _default
+def default_cache() -> DiskCache | None:
+    """The cache that GRAPHC_CACHE names, else the user's; None where it is switched off."""
+    folder = setting("GRAPHC_CACHE")
+    return None if folder is None else _cache_in(folder)
