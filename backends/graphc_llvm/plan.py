@@ -3,7 +3,7 @@
 A nest is a chain of output loops around a body; the body holds reductions (chains of loops that accumulate)
 and the statements before and after them.  A plan for it names
 
-* `vector`: the loop whose iterations are the lanes.  Loads must not move with it (a broadcast), or move by one
+* `vector`: the loop whose iterations are the lanes.  Loads do not move with it (a broadcast), or move by one
   element (a vector); other loads are gathered, or their buffer is packed first so that they move by one;
 * `lanes`: how many iterations at once, a multiple of the machine's vector;
 * `tile`: loops that are unrolled around the vector, so that tile × lanes accumulators live in registers and
@@ -11,12 +11,21 @@ and the statements before and after them.  A plan for it names
 
 Every combination is costed in cycles by a small model of one core (one vector fma, one vector load or two
 broadcasts per cycle, four cycles from an fma to the next one on the same register), at 64 and at 1 for each
-named dimension, and the best one is taken.  Nothing here knows the name of an operation: a matrix product, its
-gradients, and a convolution in any direction differ only in the strides of their loads.
+named dimension, and the best one is taken.  Nothing here knows the name of an operation: a matrix product,
+its gradients, and a convolution in any direction differ only in the strides of their loads.
 
->>> from graphc.ir.types import DType
->>> from graphc.kernel.ir import Parameter
->>> from graphc_llvm.schedules_doc import matmul  # doctest: +SKIP
+>>> from graphc.ir.dims import Dim
+>>> from graphc.kernel.ir import Buffer, Literal, Temp
+>>> i, j, k = Dim.of("i"), Dim.of("j"), Dim.of("k")
+>>> a, b, c = (Buffer(n, DType.F32, (512, 512)) for n in "abc")
+>>> acc, x, y = Buffer("acc", DType.F32, (), Space.REGISTER), Temp("x", DType.F32), Temp("y", DType.F32)
+>>> inner = For("k", 0, 512, (Load(x, a, (i, k)), Load(y, b, (k, j)), Accumulate(acc, (), "fma", (x, y))))
+>>> body = (Alloc(acc), Store(acc, (), Literal(0.0, DType.F32)), inner, Load(x, acc, ()), Store(c, (i, j), x))
+>>> nest = Nest.of(For("i", 0, 512, (For("j", 0, 512, body),)))
+>>> print(choose(nest, Machine("znver4", 64, 32, 32 << 10, 1 << 20, 2)))
+tile 9 i × 48 j
+>>> print(choose(nest, Machine("haswell", 32, 16, 32 << 10, 256 << 10, 2)))
+tile 6 i × 16 j
 """
 
 from __future__ import annotations
@@ -29,10 +38,14 @@ from dataclasses import dataclass
 from graphc.ir.dims import Index, coefficient, evaluate, names
 from graphc.ir.types import DType
 from graphc.kernel.dependence import varying
-from graphc.kernel.ir import Accumulate, Alloc, Buffer, For, Let, LetIndex, Load, Space, Stmt, Store, walk
+from graphc.kernel.ir import Accumulate, Alloc, For, Let, LetIndex, Load, Space, Stmt, Store, walk
 from graphc.kernel.program import Machine
 
 FMA_LATENCY = 4
+GATHER = 1.2  # cycles a lane
+MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
+PACKING = 2.2  # cycles an element
+STREAMS = 8  # rows of memory that the first cache and its prefetcher follow at once
 MEASURE = (64, 1)  # what named dimensions are taken to be
 IRREGULAR = 1 << 20  # the stride of an access that is not affine, or whose stride is a named dimension
 
@@ -99,6 +112,8 @@ class Touch:
 
 def tile_sizes(extent: Index, size: int) -> tuple[int, ...]:
     """The blocks in which a tiled loop is walked, largest first: what one leaves over the next one takes."""
+    if size == 1:
+        return (1,)
     if isinstance(extent, int):
         return (size, extent % size) if extent % size else (size,)
     if size < 4:
@@ -180,13 +195,15 @@ class Model:
         packs: list[tuple[str, ...]] = [()]
         if packable := self._packable(var):
             packs.append(packable)
-        for vectors in (1, 2, 3, 4):
+        for vectors in (1, 2, 3, 4, 8):
             lanes = vectors * self.unit
             whole = isinstance(extent, int) and extent <= lanes
             if whole and isinstance(extent, int) and lanes - extent >= self.unit:
                 continue  # a smaller vector holds the whole loop
             if vectors == 3 and (whole or not self.nest.chains or var in self.inner):
                 continue  # LLVM works in powers of two, so three vectors are a tile of vectors
+            if vectors == 8 and (var in self.inner or not self.nest.chains):
+                continue
             for tile in self._tiles(var, vectors):
                 for packed in packs:
                     yield Plan(var, lanes, tile, packed)
@@ -199,15 +216,25 @@ class Model:
                 if t.moves(var) in (0, 1):
                     continue
                 slopes = [coefficient(e, var) for e in t.stmt.index]
-                fit = isinstance(t.stmt, Load) and sorted(map(str, slopes)) == ["0"] * (len(slopes) - 1) + ["1"]
+                fit = isinstance(t.stmt, Load) and sorted(map(str, slopes)) == ["0"] * (len(slopes) - 1) + [
+                    "1"
+                ]
                 name = t.stmt.buffer.name
                 found[name] = found.get(name, True) and fit
         return tuple(name for name, fit in found.items() if fit)
 
     def _tiles(self, var: str, vectors: int) -> Iterator[tuple[tuple[str, int], ...]]:
         yield ()
+        if not self.nest.chains:
+            # Walked inside the blocks of the vector, such a loop uses all of each cache line that is gathered.
+            for t in self.around:
+                if t.moves(var) not in (0, 1):
+                    yield from (((v, 1),) for v in self.outer if v != var and t.moves(v) == 1)
+            return
         useful = [
-            v for v in self.outer if v != var and any(t.moves(v) == 0 for c in self.chains for t in c if t.moves(var))
+            v
+            for v in self.outer
+            if v != var and any(t.moves(v) == 0 for c in self.chains for t in c if t.moves(var))
         ]
         room = (self.machine.vector_registers - 1 - vectors) // vectors
         if room < 2:
@@ -218,9 +245,9 @@ class Model:
         if var in self.inner:
             for v, u in itertools.combinations(useful, 2):
                 for a, b in ((2, 2), (3, 3), (4, 4), (5, 4), (4, 2), (2, 4)):
-                    if a * b + a + b <= self.machine.vector_registers:
-                        if _at_least(self.outer[v], a) and _at_least(self.outer[u], b):
-                            yield ((v, a), (u, b))
+                    fits = a * b + a + b <= self.machine.vector_registers
+                    if fits and _at_least(self.outer[v], a) and _at_least(self.outer[u], b):
+                        yield ((v, a), (u, b))
             return
         for v, u in itertools.permutations(useful, 2):
             full = self.outer[u]
@@ -244,7 +271,9 @@ class Model:
     def cycles(self, plan: Plan, env: Mapping[str, int]) -> float:
         """An estimate for one core, at given named dimensions."""
         tiled = dict(plan.tile)
-        once = math.prod(evaluate(e, env) for v, e in self.outer.items() if v not in tiled and v != plan.vector)
+        once = math.prod(
+            evaluate(e, env) for v, e in self.outer.items() if v not in tiled and v != plan.vector
+        )
         choices: list[list[tuple[int, str, int]]] = []
         for var, size in plan.tile:
             left = evaluate(self.outer[var], env)
@@ -273,14 +302,18 @@ class Model:
         cells = math.prod(sizes.values())
         vectors = lanes / self.unit
         total = 6.0
-        for chain, touches, sums, lets in zip(self.nest.chains, self.chains, self.sums, self.lets, strict=True):
+        for chain, touches, sums, lets in zip(
+            self.nest.chains, self.chains, self.sums, self.lets, strict=True
+        ):
             rounds = 1
             for f in chain.loops:
                 n = evaluate(f.extent, env)
                 rounds *= -(-n // lanes) if f.var == plan.vector else n
             loads = sum(self._access(plan, t, sizes, lanes) for t in touches)
             arithmetic = cells * vectors * (max(1, sums) + lets)
-            total += rounds * (max(arithmetic, loads, FMA_LATENCY) + 0.15 * loads + 0.5) + 4 * len(chain.loops)
+            total += rounds * (max(arithmetic, loads, FMA_LATENCY) + 0.15 * loads + 0.5) + 4 * len(
+                chain.loops
+            )
         if plan.vector in self.inner:
             # Partial sums start at zero and are added across the lanes; what follows is scalar.
             total += cells * (vectors + 10.0)
@@ -293,9 +326,12 @@ class Model:
         stride = t.moves(plan.vector)
         if stride == 0:
             return copies * 0.5
+        if stride == 1 and plan.vector in self.inner and copies > STREAMS:
+            return copies * lanes / self.unit * 2
         if stride == 1 or t.stmt.buffer.name in plan.packed:
             return copies * lanes / self.unit
-        return copies * lanes * 1.2
+        near = self.nest.chains or any(t.moves(v) == 1 for v, _ in plan.tile)
+        return copies * lanes * (GATHER if near else MISS)
 
     def _packing(self, plan: Plan, buffer: str, env: Mapping[str, int]) -> float:
         for touches in self.chains:
@@ -303,7 +339,7 @@ class Model:
                 if t.stmt.buffer.name == buffer:
                     dims = {n for d in t.stmt.buffer.shape for n in names(d)}
                     wide = {**dict.fromkeys(dims, next(iter(env.values()), MEASURE[0])), **env}
-                    return 1.5 * evaluate(t.stmt.buffer.elements, wide)
+                    return PACKING * evaluate(t.stmt.buffer.elements, wide)
         return 0.0
 
 

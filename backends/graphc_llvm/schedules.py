@@ -6,9 +6,9 @@ Each outermost loop of a kernel is treated by itself:
 2. `graphc_llvm.plan` chooses the vector loop, its lanes, and the loops of the register tile;
 3. these loops are split, and the inner halves sink below the others; what blocks leave over are smaller tiles
    and a masked vector;
-4. each tile is distributed over its statements, so that its accumulators become one buffer in registers, and
-   sinks below the loops of the reduction; or, where the reduction itself is the vector loop, sums are kept per
-   lane and combined at the end;
+4. each tile is distributed over its statements, so that its accumulators become one buffer in registers,
+   and sinks below the loops of the reduction; or, where the reduction itself is the vector loop, sums are
+   kept per lane and combined at the end;
 5. buffers that the plan wants packed are copied into panels;
 6. outermost loops are shared by threads, if the machine has more than one.
 
@@ -21,12 +21,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Concatenate, ParamSpec
 
-from graphc.ir.dims import Index, names
+from graphc.ir.dims import Index, coefficient, names
 from graphc.kernel.edits import Forward, ScheduleError, rename_apart
-from graphc.kernel.ir import Accumulate, Alloc, For, Kernel, Kind, Load, Space, Stmt, walk
+from graphc.kernel.ir import Accumulate, Alloc, For, Kernel, Kind, Load, Space, Stmt, Store, walk
 from graphc.kernel.program import Machine
 from graphc.kernel.schedule import fuse, parallelize, reorder, split, unroll, vectorize
-from graphc.kernel.staging import stage
+from graphc.kernel.staging import stage, stage_store
 from graphc.kernel.tiling import fission, vector_reduction
 from graphc.kernel.verify import verify
 from graphc_llvm.plan import Nest, Plan, choose, masked_lanes, tile_sizes, unit_lanes
@@ -62,12 +62,15 @@ class Scheduler:
         self.steps: list[str] = []
 
     def do(
-        self, step: Callable[Concatenate[Kernel, P], tuple[Kernel, Forward]], *args: P.args, **kwargs: P.kwargs
+        self,
+        step: Callable[Concatenate[Kernel, P], tuple[Kernel, Forward]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> Forward:
         """Take a step."""
         self.kernel, forward = step(self.kernel, *args, **kwargs)
-        words = [step.__name__, *(str(a) for a in args if a is not None), *(f"{k}={v}" for k, v in kwargs.items())]
-        self.steps.append(" ".join(words))
+        named = (f"{k}={v}" for k, v in kwargs.items())
+        self.steps.append(" ".join([step.__name__, *(str(a) for a in args if a is not None), *named]))
         return forward
 
     def attempt(self, what: Callable[[], None]) -> bool:
@@ -169,7 +172,7 @@ class Scheduler:
         The loops over the blocks' elements, with their extents; a block of 1 is the loop itself.
         """
         result: list[tuple[str, Index]] = []
-        rest: str | None = var
+        rest = var
         for size in sizes:
             extent = self.loop(rest).extent
             if size == 1 or (isinstance(extent, int) and extent <= size):
@@ -223,10 +226,10 @@ class Tiling:
             for t in inside:
                 s.do(reorder, v, t)
             todo = list(zip(inside, sizes, strict=True))
-            walk_ = s.parent(inside[0]) if inside and not outer and extent == plan.lanes else None
-            if walk_ is not None and self._rather(inside[0], walk_):
-                s.do(reorder, walk_, inside[0])
-                todo.insert(1, (walk_, (1,)))
+            panels = s.parent(inside[0]) if inside and not outer and extent == plan.lanes else None
+            if panels is not None and self._rather(inside[0], panels):
+                s.do(reorder, panels, inside[0])
+                todo.insert(1, (panels, (1,)))
             lanes = plan.lanes if extent == plan.lanes else self._masked(extent)
             self._tile(todo, [], (v, lanes), v)
         for name in plan.packed:
@@ -297,12 +300,37 @@ class Tiling:
                 unrolled, lanes = [*unrolled, blocks], self.unit
             vectors = dict.fromkeys(self._distribute(v, set(), lanes), lanes)
         done = set(vectors)
+        top = list(vectors)
         for u in reversed(unrolled):
-            done.update(self._distribute(u, done))
+            top = list(self._distribute(u, done))
+            done.update(top)
+        if vector is not None:
+            self._scattered(top[-1], v)
         for u in [f.var for f in walk(s.kernel.body) if isinstance(f, For) and f.var in done - set(vectors)]:
             s.do(unroll, u)
         for v, lanes in vectors.items():
             s.do(vectorize, v, lanes)
+
+    def _scattered(self, top: str, vector: str) -> None:
+        """Let stores that the vector would scatter over memory go through a tile."""
+        s = self.s
+        chain = s.chain(top)
+        if len(chain) < 2:
+            return
+        last = s.loop(chain[-1])
+        for t in [t for t in last.body if isinstance(t, Store)]:
+            if _step(t, last.var) in (0, 1) or any(_step(t, v) == 0 for v in chain):
+                continue
+            s.attempt(lambda t=t: self._through_tile(top, t.buffer.name))  # type: ignore[misc]
+
+    def _through_tile(self, top: str, buffer: str) -> None:
+        s = self.s
+        forward = s.do(stage_store, top, buffer)
+        copy = s.chain(forward.loops(top)[-1])
+        stores = [t for t in s.loop(copy[-1]).body if isinstance(t, Store)]
+        if _step(stores[0], copy[-1]) == 1:
+            for v, size in s.blocks(copy[-1], (2 * self.unit,)):
+                s.do(vectorize, v, self._masked(size))
 
     def _distribute(self, var: str, stop: set[str], room: int | None = None) -> tuple[str, ...]:
         """Give each part of a loop's body its own loop, and sink these."""
@@ -335,6 +363,17 @@ class Tiling:
 
 def _loops(body: tuple[Stmt, ...]) -> bool:
     return any(isinstance(s, For) for s in body)
+
+
+def _step(s: Store, var: str) -> Index | None:
+    """Elements between the stores of neighbouring iterations, None if that is not the same everywhere."""
+    total: Index = 0
+    for e, stride in zip(s.index, s.buffer.strides(), strict=True):
+        c = coefficient(e, var)
+        if c is None:
+            return None
+        total = total + c * stride
+    return total
 
 
 def _holds(loop: For, var: str) -> bool:

@@ -68,7 +68,7 @@ class Forward:
 
     @property
     def lines(self) -> tuple[tuple[int, ...], ...]:
-        """Where each line of the old text is in the new text: `lines[old]`, in order; line 0 is the header."""
+        """Where each line of the old text is in the new text: `lines[old]`; line 0 is the header."""
         return self._lines()
 
     def then(self, later: Forward) -> Forward:

@@ -37,7 +37,12 @@ def _signs(index: Index) -> bool:
 def _without_floors(index: Index, sign: int) -> Index:
     """A lower bound, up to a positive factor, without the floors whose term has the given sign."""
     while isinstance(index, Dim):
-        found = [(atoms, c, a) for atoms, c in index.terms for a in atoms if isinstance(a, FloorDiv) and c * sign > 0]
+        found = [
+            (atoms, c, a)
+            for atoms, c in index.terms
+            for a in atoms
+            if isinstance(a, FloorDiv) and c * sign > 0
+        ]
         if not found:
             return index
         # A floor inside a floor comes last, since it may cancel once the outer one is gone.

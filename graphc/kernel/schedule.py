@@ -12,7 +12,7 @@ A step names a loop by its variable, checks that it is legal, and returns the ne
 | `fuse` | two perfectly nested loops become one |
 | `unroll`, `vectorize`, `parallelize` | a loop changes its kind |
 | `fission`, `vector_reduction` | see `graphc.kernel.tiling` |
-| `stage` | see `graphc.kernel.staging` |
+| `stage`, `stage_store` | see `graphc.kernel.staging` |
 
 >>> from graphc.kernel.ir import DType, Literal, Parameter
 >>> y, i = Buffer("y", DType.F32, (Dim.of("N"),)), Dim.of("i")

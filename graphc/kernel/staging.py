@@ -1,4 +1,4 @@
-"""Level 5, staging: a step that copies an operand into another layout and reads the copy instead.
+"""Level 5, staging: steps that read a copy of an operand in another layout, or write results through a copy.
 
 >>> from graphc.ir.types import DType
 >>> from graphc.kernel.ir import Parameter
@@ -27,10 +27,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from graphc.ir.dims import Dim, Index
-from graphc.kernel.dependence import accesses
+from graphc.ir.dims import Dim, Index, names, substitute
+from graphc.kernel.dependence import accesses, assigned
 from graphc.kernel.edits import Edit, Forward
-from graphc.kernel.ir import Alloc, Buffer, For, Kernel, Load, Nodes, Space, Stmt, Store, Temp
+from graphc.kernel.ir import Accumulate, Alloc, Buffer, For, Kernel, Load, Nodes, Space, Stmt, Store, Temp
 from graphc.kernel.ranges import Bounds, divide
 
 
@@ -134,3 +134,46 @@ def _copy(
     (nest,) = body
     assert isinstance(nest, For)
     return nest
+
+
+def stage_store(kernel: Kernel, loop: str, buffer: str) -> tuple[Kernel, Forward]:
+    """Write the results of a small nest into a local tile, and copy it to the buffer in the other order.
+
+    `loop` is the outermost of perfectly nested loops of constant extent that walk the tile; they are walked
+    from the inside out when the tile is copied.  Where neighbours in the vector are far apart in the buffer,
+    that replaces many scattered stores by short loops.
+
+    Before: `for i: for j: …; store y[j,i], t`
+    After:  `alloc y_tile[I,J] stack; for i: for j: …; store y_tile[i,j], t`, and then
+    `for j_2: for i_2: c = load y_tile[i_2,j_2]; store y[j_2,i_2], c`
+    """
+    edit = Edit(kernel, "stage the stores of")
+    loops = [edit.loop(loop)]
+    while len(loops[-1].body) == 1 and isinstance(loops[-1].body[0], For):
+        loops.append(loops[-1].body[0])
+    body = loops[-1].body
+    uses = [s for s in body if isinstance(s, Load | Store | Accumulate) and s.buffer.name == buffer]
+    if len(uses) != 1 or not isinstance(uses[0], Store) or any(isinstance(s, For) for s in body):
+        raise edit.error(loop, f"its body is not straight-line code that stores once into {buffer}")
+    if any(not isinstance(f.hi, int) or f.lo != 0 for f in loops):
+        raise edit.error(loop, "the size of the tile is not constant")
+    (old,) = uses
+    own = assigned(body)
+    if any(own.intersection(names(e)) for e in old.index):
+        raise edit.error(loop, f"`{old}` goes where the data say")
+    tile = Buffer(edit.fresh(f"{buffer}_tile"), old.buffer.dtype, tuple(f.hi for f in loops), Space.STACK)
+    place = tuple(Dim.of(f.var) for f in loops)
+
+    def each(s: Stmt) -> Stmt:
+        return replace(s, buffer=tile, index=place) if s is old else s
+
+    (first,) = edit.rewrite((loops[0],), each)
+    env: dict[str, Index] = {f.var: Dim.of(edit.fresh(f.var)) for f in loops}
+    taken = Temp(edit.fresh("c"), tile.dtype)
+    copy: tuple[Stmt, ...] = (
+        edit.derive(Load(taken, tile, tuple(env.values()), old.nodes), old),
+        edit.derive(Store(old.buffer, tuple(substitute(e, env) for e in old.index), taken, old.nodes), old),
+    )
+    for f in loops:
+        copy = (edit.derive(replace(f, var=str(env[f.var]), body=copy), f),)
+    return edit.done(loops[0], (edit.derive(Alloc(tile, old.nodes), old), first, *copy))

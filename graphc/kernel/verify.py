@@ -8,8 +8,8 @@
 | `indices` | one index per axis, and no index that is known to leave its axis |
 | `writes` | nothing is stored into an `in` parameter |
 | `loops` | an unrolled loop has a constant extent; a vector loop fits its lanes and holds no other loop |
-| `parallel` | parallel loops are outermost, and no two iterations write one element |
 | `allocations` | scratch is allocated outside all loops, threads share no register or stack buffer |
+| `parallel` | parallel loops are outermost, and no two iterations write one element |
 
 A failed check is a fault of graphc, so it raises InternalError with the kernel's name and the line.
 
@@ -77,7 +77,7 @@ class Place:
 def verify(kernel: Kernel) -> Kernel:
     """The kernel itself, if it passes all checks; else InternalError."""
     places = list(_places(kernel))
-    for check in (names_, scopes, types, indices, writes, loops, parallel, allocations):
+    for check in (names_, scopes, types, indices, writes, loops, allocations, parallel):
         check(kernel, places)
     return kernel
 

@@ -117,7 +117,14 @@ class Naive:
 
 
 def contraction(
-    spec: str, loops: str, reduced: str, a: str, b: str, epilogue: bool = False, dtype: DType = F32, **shapes: str
+    spec: str,
+    loops: str,
+    reduced: str,
+    a: str,
+    b: str,
+    epilogue: bool = False,
+    dtype: DType = F32,
+    **shapes: str,
 ) -> Kernel:
     """`out[spec] = Σ a · b`, with tanh(… + bias[second index]) after it where there is an epilogue."""
     k = Naive(dtype, **shapes).open(loops)
@@ -132,7 +139,9 @@ def contraction(
     return k.kernel("contraction", "out")
 
 
-def reduction(loops: str, reduced: str, place: str, op: str, init: float, dtype: DType = F32, **shapes: str) -> Kernel:
+def reduction(
+    loops: str, reduced: str, place: str, op: str, init: float, dtype: DType = F32, **shapes: str
+) -> Kernel:
     k = Naive(dtype, **shapes).open(loops)
     k.cell("acc", init)
     k.open(reduced)
@@ -277,9 +286,15 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
     "conv_stride": lambda: conv(stride=2),
     "conv_dilation": lambda: conv(dilation=2),
     "conv_weights": lambda: contraction(
-        "o c r q", "o:5 c:3 r:3 q:3", "n:N y:4 x:4", "n c y+r x+q", "n o y x",
-        A="N 3 6 6", B="N 5 4 4", out="5 3 3 3",
-    ),  # fmt: skip
+        "o c r q",
+        "o:5 c:3 r:3 q:3",
+        "n:N y:4 x:4",
+        "n c y+r x+q",
+        "n o y x",
+        A="N 3 6 6",
+        B="N 5 4 4",
+        out="5 3 3 3",
+    ),
 }
 
 
@@ -287,7 +302,9 @@ def arrays(kernel: Kernel, dims: dict[str, int]) -> dict[str, Array]:
     """Small integers; integer parameters are indices below 5."""
     rng = np.random.default_rng(7)
     return {
-        p.buffer.name: rng.integers(0 if p.buffer.dtype is I64 else -3, 4, [evaluate(d, dims) for d in p.buffer.shape])
+        p.buffer.name: rng.integers(
+            0 if p.buffer.dtype is I64 else -3, 4, [evaluate(d, dims) for d in p.buffer.shape]
+        )
         .astype(p.buffer.dtype.numpy)
         .copy()
         for p in kernel.parameters
@@ -317,7 +334,9 @@ def test_a_schedule_keeps_the_result(name: str, machine: str) -> None:
         run_kernel(kernel, expected, dims)
         run_kernel(new, got, dims)
         for p in kernel.parameters:
-            np.testing.assert_array_equal(got[p.buffer.name], expected[p.buffer.name], err_msg=f"{dims}\n{new}")
+            np.testing.assert_array_equal(
+                got[p.buffer.name], expected[p.buffer.name], err_msg=f"{dims}\n{new}"
+            )
 
 
 @pytest.mark.parametrize("name", [n for n in KERNELS if n not in ("scatter",)])
