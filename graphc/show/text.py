@@ -36,7 +36,7 @@ def number(value: float | int | bool, digits: int = 4) -> str:
 
 
 def array_text(value: Array, digits: int = 4) -> str:
-    """A scalar, all elements of a small tensor, or the shape and the range of a large one."""
+    """A scalar, all elements of a small tensor, or of a large one: [shape] min…mean…max."""
     if value.size <= _INLINE or (value.ndim == 1 and value.size <= 2 * _INLINE):
         return _nested(value, digits)
     shape = "[" + ",".join(map(str, value.shape)) + "]"
@@ -45,7 +45,8 @@ def array_text(value: Array, digits: int = 4) -> str:
     low, high, mean = (float(f(value)) for f in (np.min, np.max, np.mean))
     if low == high:
         return f"{shape} all {number(low, digits)}"
-    return f"{shape} {number(low, digits)} … {number(high, digits)}, mean {number(mean, digits)}"
+    mean = 0.0 if abs(mean) < 1e-9 * (high - low) else mean
+    return f"{shape} " + "…".join(number(v, min(digits, 3)) for v in (low, mean, high))
 
 
 def _nested(value: Array, digits: int) -> str:
