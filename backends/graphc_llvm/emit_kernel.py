@@ -59,8 +59,10 @@ class KernelEmitter:
         pointers: dict[str, str],
         locate: Callable[[int], str],
         scratch: Mapping[int, str],
+        mixed: frozenset[str],
     ) -> None:
         self.w, self.env, self.pointers, self._locate, self._scratch = writer, env, pointers, locate, scratch
+        self._mixed = mixed
         self.ix = Indexer(writer, env)
         self.lanes: Lanes | None = None
         self._allocas: dict[int, str] = {}
@@ -155,7 +157,8 @@ class KernelEmitter:
         base = self.pointers.get(buffer.name)
         if base is None:
             raise InternalError(f"the buffer {buffer.name} is not defined here")
-        return Place(base, buffer.dtype, self.ix.affine(site.offset), site.padded)
+        blended = site.padded and buffer.name in self._mixed
+        return Place(base, buffer.dtype, self.ix.affine(site.offset), site.padded, blended)
 
     def _load(self, site: Site, stmt: Load) -> Value:
         place = self._place(site, stmt.buffer)

@@ -26,7 +26,8 @@ class Place:
     base: str
     dtype: DType
     offset: Affine
-    padded: bool  # a full vector from here stays inside the buffer
+    padded: bool  # a full vector from here stays inside the buffer, so no mask is needed
+    blended: bool = False  # but surplus lanes must keep what they hold, since other loops read it
 
     @property
     def uniform(self) -> bool:
@@ -124,6 +125,10 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
     if place.contiguous:
         pointer, _ = ix.pointer(place.base, dtype, place.offset)
         if not mask:
+            if place.blended and lanes.mask:
+                # Unlike a masked store, this leaves the buffer a candidate for registers.
+                old = w.emit(f"load {t}, ptr {pointer}, align {dtype.size}")
+                vector = w.emit(f"select {lanes.mask_value}, {t} {vector}, {t} {old}")
             w.do(f"store {t} {vector}, ptr {pointer}, align {dtype.size}")
             return
         name = f"llvm.masked.store.v{n}{_memory_mangled(dtype)}.p0"

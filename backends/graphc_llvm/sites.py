@@ -75,19 +75,25 @@ class _Context:
 
 
 class Sites:
-    """The sites of a kernel: its `roots`, its `scratch` buffers in order, its `free` dimensions."""
+    """The sites of a kernel: its `roots`, its `scratch` buffers in order, its `free` dimensions.
+
+    `mixed` names the local buffers that are accessed under different masks, so that what a surplus lane
+    leaves there may be read by another loop.
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.scratch: list[Scratch] = []
         self.sites: dict[int, Scratch] = {}  # line → scratch buffer allocated there
         self._free: dict[str, None] = {}
+        self._masks: dict[str, set[tuple[int, Index]]] = {}  # of local buffers: lanes and extents of accesses
         self._bound: set[str] = set()
         self._known: dict[str, Index] = {}
         self._private: dict[str, For | None] = {}
         self._line = 1
         self.roots = self._build(kernel.body, _Context())
         self.free = tuple(sorted(self._free))
+        self.mixed = frozenset(name for name, masks in self._masks.items() if len(masks) > 1)
 
     def _build(self, body: tuple[Stmt, ...], context: _Context) -> tuple[Site, ...]:
         return tuple(self._site(stmt, context) for stmt in body)
@@ -108,6 +114,7 @@ class Sites:
         if isinstance(stmt, (Load, Store, Accumulate)):
             if isinstance(stmt, Load):
                 self._bound.add(stmt.temp.name)
+            self._note_mask(stmt.buffer, context)
             index_ = tuple(self._seen(i, context) for i in stmt.index)
             return Site(
                 stmt,
@@ -170,6 +177,12 @@ class Sites:
         if owner is not None:
             offset = offset * owner.lanes + Dim.of(owner.var)
         return terms(offset)
+
+    def _note_mask(self, buffer: Buffer, context: _Context) -> None:
+        if buffer.space is not Space.MEMORY and self._private.get(buffer.name) is None:
+            loop = context.vector
+            mask = (1, 0) if loop is None else (loop.lanes, substitute(loop.extent, self._known))
+            self._masks.setdefault(buffer.name, set()).add(mask)
 
     def _padded(self, buffer: Buffer, index: tuple[Index, ...], context: _Context) -> bool:
         """Whether a full vector from here stays inside its row of a local buffer."""

@@ -11,7 +11,6 @@ from graphc.ir.types import Array, DType
 from graphc.kernel.ir import (
     Accumulate,
     Alloc,
-    Atom,
     Buffer,
     For,
     Kernel,
@@ -28,9 +27,7 @@ from graphc.kernel.ir import (
 )
 from graphc.kernel.program import Call, Program, ProgramBuffer
 from graphc.ops.scalar import PRIMS
-from graphc_llvm.debug import assembly_lines, line_map
 from graphc_llvm.emit import emit
-from graphc_llvm.jit import Code
 from graphc_llvm.primitives import ROWS
 from tests.levels.llvm_kernels import (
     BOOL,
@@ -369,53 +366,6 @@ def test_fast_reassociates_and_strict_does_not() -> None:
     assert "reassoc" not in str(emit(program, fast=False))
 
 
-def fused() -> Program:
-    x, w, y = Buffer("x", F32, (N,)), Buffer("w", F32, ()), Buffer("y", F32, (N,))
-    temps = [Temp(f"t{n}", F32) for n in range(5)]
-    t0, t1, t2, t3, t4 = temps
-    args: tuple[Atom, ...] = (t2, lit(1.0))
-    body = (
-        Load(t0, x, (i,)),
-        Load(t1, w, ()),
-        Let(t2, "mul", (t0, t1)),
-        Let(t3, "add", args),
-        Let(t4, "sqrt", (t3,)),
-        Store(y, (i,), t4),
-    )
-    kernel = Kernel(
-        "fused", (Parameter(x, "in"), Parameter(w, "in"), Parameter(y, "out")), tailed("i", N, body)
-    )
-    return program_of(kernel)
-
-
-def test_the_assembly_goes_back_to_the_statements() -> None:
-    program = fused()
-    lines = line_map(program)
-    text = str(program).splitlines()
-    for number, stmt in lines.items():
-        assert text[number - 1].strip() == str(stmt)
-    found: dict[str, list[str]] = {}
-    for number, instruction in assembly_lines(built(program).text("asm")):
-        if number in lines:
-            found.setdefault(instruction.split()[0], []).append(str(lines[number]))
-    assert set(found["vsqrtps"]) == {"t4 = sqrt t3"}
-    assert "t2 = mul t0 t1" in found["vmulps"]
-    assert set(found["vaddps"]) == {"t3 = add t2 1.0"}
-
-
-def test_debug_information_changes_no_instruction() -> None:
-    text = str(emit(fused()))
-    bare = "\n".join(
-        line.split(", !dbg !")[0] if line.startswith("  ") else line for line in text.splitlines()
-    )
-    bare = "\n".join(line.replace(" !dbg !5", "").replace(" !dbg !16", "") for line in bare.splitlines())
-
-    def instructions(asm: str) -> list[str]:
-        return [t.strip() for t in asm.splitlines() if t.startswith("\t") and not t.startswith("\t.")]
-
-    assert instructions(Code(text).text("asm")) == instructions(Code(bare).text("asm"))
-
-
 def test_what_does_not_fit_is_refused() -> None:
     y, t = Buffer("y", F32, (4,)), Temp("t", F32)
     unknown = Kernel("bad", (Parameter(y, "out"),), (Let(t, "frobnicate", (lit(1.0),)), Store(y, (0,), t)))
@@ -444,3 +394,44 @@ def test_masked_strides_in_two_loops_share_nothing_out_of_scope() -> None:
     data = np.arange(30, dtype=np.float32).reshape(3, 10)
     got = run(program, {"x": data}, {"N": 5})["y"]
     np.testing.assert_array_equal(got, np.stack([data[:, ::2]] * 2))
+
+
+@pytest.mark.parametrize("size", [3, 7, 16, 21])
+def test_masked_lanes_keep_what_a_local_buffer_holds(size: int) -> None:
+    """Sums per lane: the masked vector adds to some lanes, and all lanes are combined afterwards."""
+    x, y = Buffer("x", F32, (N,)), Buffer("y", F32, ())
+    part, t, p = Buffer("part", F32, (16,), Space.REGISTER), Temp("t", F32), Temp("p", F32)
+    body = (
+        Alloc(part),
+        vector("l", 0, 16, Store(part, (Dim.of("l"),), lit(-np.inf))),
+        For(
+            "io",
+            0,
+            N // 16,
+            (vector("i", 0, 16, Load(t, x, (16 * io + i,)), Accumulate(part, (i,), "max", (t,))),),
+        ),
+        vector(
+            "j", 0, N - 16 * (N // 16), Load(t, x, (16 * (N // 16) + j,)), Accumulate(part, (j,), "max", (t,))
+        ),
+        vector("j", 0, N % 16, Load(t, x, (j,)), Store(part, (j,), t)),
+        Store(y, (), lit(-np.inf)),
+        vector("l", 0, 16, Load(p, part, (Dim.of("l"),)), Accumulate(y, (), "max", (p,))),
+    )
+    program = program_of(Kernel("largest", (Parameter(x, "in"), Parameter(y, "out")), body))
+    data = -np.arange(1, size + 1, dtype=np.float32)
+    assert run(program, {"x": data}, {"N": size})["y"] == -1.0
+
+
+def test_scratch_of_one_part_is_read_by_the_next() -> None:
+    """A packed copy: one function writes it, a parallel one reads it."""
+    x, y, t = Buffer("x", F32, (N,)), Buffer("y", F32, (N,)), Temp("t", F32)
+    copy = Buffer("copy", F32, (N,), Space.SCRATCH)
+    body = (
+        Alloc(copy),
+        For("i", 0, N, (Load(t, x, (i,)), Store(copy, (N - 1 - i,), t)), Kind.PARALLEL),
+        For("j", 0, N, (Load(t, copy, (j,)), Store(y, (j,), t)), Kind.PARALLEL),
+    )
+    program = program_of(Kernel("pack", (Parameter(x, "in"), Parameter(y, "out")), body), flops=10**9)
+    for threads in (1, 2):
+        data = np.arange(37, dtype=np.float32)
+        np.testing.assert_array_equal(run(program, {"x": data}, {"N": 37}, threads=threads)["y"], data[::-1])
