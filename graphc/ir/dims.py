@@ -21,6 +21,7 @@ term  ::= int * atom*        atom ::= name | floor(Dim / int)
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, Union
@@ -99,8 +100,9 @@ class Dim:
             return self
         whole = {m: c // divisor for m, c in self.terms if c % divisor == 0}
         rest = _collect({m: c for m, c in self.terms if c % divisor})
-        quotient: Index = rest // divisor if isinstance(rest, int) else Dim((((FloorDiv(rest, divisor),), 1),))
-        return _sum((_collect(whole), quotient))
+        if isinstance(rest, int):
+            return _sum((_collect(whole), rest // divisor))
+        return _sum((_collect(whole), Dim((((FloorDiv(rest, divisor),), 1),))))
 
     def __mod__(self, divisor: int) -> Index:
         return _sum((self, -divisor * (self // divisor)))
@@ -217,12 +219,14 @@ def parse(text: str) -> Index:
     2*N+floor((H+3)/2)
     """
 
+    wrong = GraphError(f"{text!r} is no dimension", fix="write integers and names with + - * and floor(a/b)")
+
     def read(tree: ast.expr) -> Index:
         match tree:
             case ast.Constant(value=int(value)):
                 return value
             case ast.Name(id=name):
-                return Dim.of(name)
+                return Dim.of(name[1:])
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -1 * read(operand)
             case ast.BinOp(left=left, op=ast.Add(), right=right):
@@ -231,13 +235,14 @@ def parse(text: str) -> Index:
                 return read(left) - read(right)
             case ast.BinOp(left=left, op=ast.Mult(), right=right):
                 return read(left) * read(right)
-            case ast.Call(func=ast.Name(id="floor"), args=[ast.BinOp(left=value, op=ast.Div(), right=divisor)]):
-                by = read(divisor)
+            case ast.Call(func=ast.Name(id="_floor"), args=[ast.BinOp(left=value, op=ast.Div(), right=below)]):
+                by = read(below)
                 if isinstance(by, int) and by > 0:
                     return read(value) // by
-        raise GraphError(f"{text!r} is no dimension", fix="write integers and names with + - * and floor(a/b)")
+        raise wrong
 
     try:
-        return read(ast.parse(text, mode="eval").body)
+        # Marked names, for a dimension may be called `in`, as no variable of Python may.
+        return read(ast.parse(re.sub(r"[^\W\d]\w*", r"_\g<0>", text.strip()), mode="eval").body)
     except SyntaxError:
-        raise GraphError(f"{text!r} is no dimension", fix="write integers and names with + - *") from None
+        raise wrong from None
