@@ -157,10 +157,16 @@ def keep_first(
 ) -> None:
     """`if value beats best: best = value, and each tracked cell = its element`; ties keep the first, NaN wins."""
     held = b.read(best)
-    better = b.prim("lt", held, value) if kind == "max" else b.prim("lt", value, held)
-    if value.dtype.is_float:
-        born_nan = b.prim("and", b.prim("ne", value, value), b.prim("eq", held, held))
-        better = b.prim("or", better, born_nan)
+    better = beats(b, kind, value, held)
     b.assign(best, b.prim("select", better, value, held))
     for cell, place in tracked:
         b.assign(cell, b.prim("select", better, place, b.read(cell)))
+
+
+def beats(b: LoopBuilder, kind: str, value: Element, held: Element) -> Element:
+    """Whether a value replaces the extreme held so far: strictly beyond it, or the first NaN."""
+    better = b.prim("lt", held, value) if kind == "max" else b.prim("lt", value, held)
+    if not value.dtype.is_float:
+        return better
+    born_nan = b.prim("and", b.prim("ne", value, value), b.prim("eq", held, held))
+    return b.prim("or", better, born_nan)

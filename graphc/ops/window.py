@@ -19,6 +19,7 @@ Windows lie inside; padding is a `pad` node before them (with −∞ for a maxim
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from graphc.ir.loops import Element, LoopBuilder
 from graphc.ir.node import Node, Op, node
 from graphc.ir.types import Array, DType, TensorType
 from graphc.ops.conv import window_count
-from graphc.ops.reduce import identity, keep_first
+from graphc.ops.reduce import beats, identity, keep_first
 from graphc.ops.views import Expand, Pad, Reshape
 
 
@@ -96,6 +97,16 @@ class _Windowed(Op):
         return (*lead, *(b.as_index(b.read(cell)) for cell in where))
 
 
+LARGEST_UNROLLED = 16
+"""Elements of a window that are written out one by one instead of looped over."""
+
+
+def _tiles(op: _Windowed, x: TensorType, out: TensorType) -> bool:
+    """Whether every element of x is in exactly one window."""
+    spatial = zip(x.shape[op.lead(x) :], op.size, out.shape[op.lead(x) :], strict=True)
+    return op.size == op.strides and all(d == k * t for d, k, t in spatial)
+
+
 @dataclass(frozen=True, slots=True)
 class Window(_Windowed):
     """The sum or maximum of each window."""
@@ -122,8 +133,7 @@ class Window(_Windowed):
         lead = self.lead(x.type)
         shape, out = x.type.shape, node_.type.shape
         sizes = shape[lead:]
-        exact = all(d == k * t for d, k, t in zip(sizes, self.size, out[lead:], strict=True))
-        if self.size == self.strides and exact:  # windows tile x: each element is in one window
+        if _tiles(self, x.type, node_.type):
             split = tuple(v for t in out[lead:] for v in (t, 1))
             wide = tuple(v for t, k in zip(out[lead:], self.size, strict=True) for v in (t, k))
             spread = node(Expand((*shape[:lead], *wide)), node(Reshape((*shape[:lead], *split)), upstream))
@@ -189,6 +199,9 @@ class WindowScatter(_Windowed):
     def nest(self, node: Node, b: LoopBuilder) -> None:
         x, u = node.src
         lead = self.lead(x.type)
+        if _tiles(self, x.type, u.type) and math.prod(self.size) <= LARGEST_UNROLLED:
+            b.nest(u.type.shape, lambda index: self._tile(x, u, index, b))
+            return
         zero = b.constant(0.0, node.type.dtype)
         b.nest(node.type.shape, lambda index: b.store(index, zero))
 
@@ -197,6 +210,26 @@ class WindowScatter(_Windowed):
             b.accumulate_at(place, "add", b.value(u, index))
 
         b.nest(u.type.shape, scatter)
+
+    def _tile(self, x: Node, u: Node, index: tuple[Index, ...], b: LoopBuilder) -> None:
+        """One window where each element is in exactly one: every element is written once, u or 0, without a search
+        through memory: `first = number of the first maximum; out[k] = u if first == k else 0`."""
+        lead = self.lead(x.type)
+        places = [
+            (*index[:lead], *(s * t + p for s, t, p in zip(self.strides, index[lead:], place, strict=True)))
+            for place in itertools.product(*(range(k) for k in self.size))
+        ]
+        best = b.value(x, places[0])
+        first = b.constant(0, DType.I32)
+        for number, place in enumerate(places[1:], start=1):
+            value = b.value(x, place)
+            better = beats(b, "max", value, best)
+            best = b.prim("select", better, value, best)
+            first = b.prim("select", better, b.constant(number, DType.I32), first)
+        share, zero = b.value(u, index), b.constant(0.0, x.type.dtype)
+        for number, place in enumerate(places):
+            chosen = b.prim("eq", first, b.constant(number, DType.I32))
+            b.store(place, b.prim("select", chosen, share, zero))
 
 
 @dataclass(frozen=True, slots=True)
