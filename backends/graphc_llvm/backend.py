@@ -15,12 +15,13 @@ from typing import TypeAlias
 import llvmlite
 import llvmlite.binding as llvm
 
+from graphc.errors import BackendError
 from graphc.ir.dims import Index
 from graphc.kernel.program import Call, CodeCache, Machine, Program
 from graphc_llvm import threads as graphc_threads
 from graphc_llvm.emit import Module, emit
 from graphc_llvm.jit import Code
-from graphc_llvm.machine import host_machine
+from graphc_llvm.machine import host_features, host_machine, vector_unit
 from graphc_llvm.schedules import schedule
 from graphc_llvm.threads import runtime, usable_threads
 
@@ -86,6 +87,12 @@ class LLVMBackend:
         if runtime() is None:
             count = 1
         machine = host_machine(count)
+        if machine.vector_bytes > vector_unit(host_features())[0]:
+            raise BackendError(
+                f"this machine cannot run code for {machine.cpu}",
+                why=f"its vectors have fewer than {8 * machine.vector_bytes} bits",
+                fix="unset GRAPHC_CPU, or name a smaller CPU",
+            )
         scheduled, steps = _scheduled(program, machine)
         module = emit(scheduled, fast=fast, threads=count, vector_bits=8 * machine.vector_bytes)
         return LLVMExecutable(scheduled, module, Code(str(module), cache), count, steps)

@@ -182,7 +182,10 @@ class Sites:
         if buffer.space is not Space.MEMORY and self._private.get(buffer.name) is None:
             loop = context.vector
             mask = (1, 0) if loop is None else (loop.lanes, substitute(loop.extent, self._known))
-            self._masks.setdefault(buffer.name, set()).add(mask)
+            masks = self._masks.setdefault(buffer.name, set())
+            masks.add(mask)
+            if not self._bound.isdisjoint(names(mask[1])):
+                masks.add((0, 0))  # an extent that changes from one iteration to the next is two masks
 
     def _padded(self, buffer: Buffer, index: tuple[Index, ...], context: _Context) -> bool:
         """Whether a full vector from here stays inside its row of a local buffer."""

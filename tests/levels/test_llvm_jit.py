@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -238,3 +239,11 @@ def test_a_broken_module_with_debug_information_does_not_abort_the_process() -> 
     for damaged in (broken, "\n".join(lines)):
         with pytest.raises(InternalError, match="LLVM refuses"):
             Code(damaged)
+
+
+def test_a_cpu_that_this_machine_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The package exports the object `backend` under the name of its module.
+    monkeypatch.setattr(sys.modules["graphc_llvm.backend"], "host_features", lambda: {"avx2": True})
+    monkeypatch.setenv("GRAPHC_CPU", "znver4")
+    with pytest.raises(BackendError, match="cannot run code for znver4"):
+        llvm.build(tanh_program(), fast=False, threads=1, cache=None)
