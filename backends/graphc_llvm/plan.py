@@ -44,6 +44,7 @@ from graphc.kernel.program import Machine
 FMA_LATENCY = 4
 GATHER = 1.2  # cycles a lane
 MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
+NEAR = 8  # elements between lanes, such that several are in one cache line
 PACKING = 2.2  # cycles an element
 STREAMS = 8  # rows of memory that the first cache and its prefetcher follow at once
 MEASURE = (64, 1)  # what named dimensions are taken to be
@@ -204,9 +205,15 @@ class Model:
                 continue  # LLVM works in powers of two, so three vectors are a tile of vectors
             if vectors == 8 and (var in self.inner or not self.nest.chains):
                 continue
-            for tile in self._tiles(var, vectors):
-                for packed in packs:
+            for packed in packs:
+                if vectors > 2 and self._gathers(var, packed):
+                    continue  # lane by lane, that is a lot of code
+                for tile in self._tiles(var, vectors):
                     yield Plan(var, lanes, tile, packed)
+
+    def _gathers(self, var: str, packed: tuple[str, ...]) -> bool:
+        touches = [t for c in self.chains for t in c] + [t for t in self.around if isinstance(t.stmt, Load)]
+        return any(t.moves(var) not in (0, 1) and t.stmt.buffer.name not in packed for t in touches)
 
     def _packable(self, var: str) -> tuple[str, ...]:
         """Buffers whose loads are far apart in `var`, and could be next to each other in a copy."""
@@ -245,7 +252,7 @@ class Model:
         if var in self.inner:
             for v, u in itertools.combinations(useful, 2):
                 for a, b in ((2, 2), (3, 3), (4, 4), (5, 4), (4, 2), (2, 4)):
-                    fits = a * b + a + b <= self.machine.vector_registers
+                    fits = vectors * (a * b + min(a, b)) + 1 <= self.machine.vector_registers
                     if fits and _at_least(self.outer[v], a) and _at_least(self.outer[u], b):
                         yield ((v, a), (u, b))
             return
@@ -330,8 +337,10 @@ class Model:
             return copies * lanes / self.unit * 2
         if stride == 1 or t.stmt.buffer.name in plan.packed:
             return copies * lanes / self.unit
-        near = self.nest.chains or any(t.moves(v) == 1 for v, _ in plan.tile)
-        return copies * lanes * (GATHER if near else MISS)
+        extent = self.outer.get(plan.vector, lanes)
+        real = extent if isinstance(extent, int) and extent < lanes else lanes
+        near = abs(stride) <= NEAR or any(t.moves(v) == 1 for v, _ in plan.tile)
+        return copies * real * (GATHER if near else MISS)
 
     def _packing(self, plan: Plan, buffer: str, env: Mapping[str, int]) -> float:
         for touches in self.chains:

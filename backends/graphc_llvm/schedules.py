@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import Concatenate, ParamSpec
 
 from graphc.ir.dims import Index, coefficient, names
+from graphc.kernel.dependence import accesses, assigned
 from graphc.kernel.edits import Forward, ScheduleError, rename_apart
 from graphc.kernel.ir import Accumulate, Alloc, For, Kernel, Kind, Load, Space, Stmt, Store, walk
 from graphc.kernel.program import Machine
@@ -125,7 +126,18 @@ class Scheduler:
         return isinstance(s, Accumulate) and not s.index and s.buffer.space is not Space.MEMORY
 
     def fuse(self, var: str) -> str:
-        """Fuse all loops of a nest that walk memory as one; the variable of the outermost loop then."""
+        """Fuse all loops of a nest that walk memory as one; the variable of the outermost loop then.
+
+        Buffers that data index anywhere keep their axes, which say more than a flat index does.
+        """
+        temps = assigned(self.kernel.body)
+        directed = {
+            a.buffer.name
+            for a in accesses(self.kernel.body)
+            if any(temps.intersection(names(e)) for e in a.index)
+        }
+        if any(a.buffer.name in directed for a in accesses((self.loop(var),))):
+            return var
         refused: set[tuple[str, str]] = set()
         while True:
             pairs = [
@@ -308,8 +320,17 @@ class Tiling:
             self._scattered(top[-1], v)
         for u in [f.var for f in walk(s.kernel.body) if isinstance(f, For) and f.var in done - set(vectors)]:
             s.do(unroll, u)
-        for v, lanes in vectors.items():
-            s.do(vectorize, v, lanes)
+        refused = [v for v, lanes in vectors.items() if not self._vector(v, lanes)]
+        if vectors and len(refused) == len(vectors):
+            raise ScheduleError("vectorize", refused[0], "none of its statements can run in lanes")
+
+    def _vector(self, var: str, lanes: int) -> bool:
+        """Make a vector of a loop, if that is legal: a statement that data direct stays scalar."""
+
+        def step() -> None:
+            self.s.do(vectorize, var, lanes)
+
+        return self.s.attempt(step)
 
     def _scattered(self, top: str, vector: str) -> None:
         """Let stores that the vector would scatter over memory go through a tile."""

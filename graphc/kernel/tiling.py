@@ -101,10 +101,16 @@ def _with_axis(s: Stmt, buffers: dict[str, Buffer], extent: Index, at: Index) ->
 
 
 def _pieces(body: Sequence[Stmt]) -> list[tuple[Stmt, ...]]:
-    """Each loop alone, and the runs of other statements between them; allocations are left out."""
+    """Each loop alone, and the runs of other statements between them; allocations are left out.
+
+    An accumulation into a cell that data select is a piece of its own, since it is the one statement that
+    cannot run in lanes.
+    """
     pieces: list[list[Stmt]] = [[]]
+    own = assigned(body)
     for s in body:
-        if isinstance(s, For):
+        selects = isinstance(s, Accumulate) and any(own.intersection(names(e)) for e in s.index)
+        if isinstance(s, For) or selects:
             pieces += [[s], []]
         elif not isinstance(s, Alloc):
             pieces[-1].append(s)
@@ -136,16 +142,21 @@ def _used(body: Sequence[Stmt]) -> set[str]:
 def _again(edit: Edit, loop: For, piece: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     """The statements of earlier pieces that assign what this one needs."""
     need = _used(piece) - assigned(piece)
-    written = set(groups(loop.body)) | {s.buffer.name for s in loop.body if isinstance(s, Alloc)}
+    outside = set(groups(loop.body))
     result: list[Stmt] = []
-    before = loop.body[: next(n for n, s in enumerate(loop.body) if s is piece[0])]
-    for s in reversed(before):
+    place = next(n for n, s in enumerate(loop.body) if s is piece[0])
+    for n in reversed(range(place)):
+        s = loop.body[n]
         if isinstance(s, Load | Let | LetIndex) and s.temp.name in need:
-            if isinstance(s, Load) and s.buffer.name in written:
+            if isinstance(s, Load) and s.buffer.name in outside | _written(loop.body[n + 1 : place]):
                 raise edit.error(loop.var, f"`{s}` would have to be read again, after it may have changed")
             need |= _used((s,))
             result.append(s)
     return tuple(reversed(result))
+
+
+def _written(body: Sequence[Stmt]) -> set[str]:
+    return {s.buffer.name for s in walk(tuple(body)) if isinstance(s, Store | Accumulate)}
 
 
 def _renamed_lets(edit: Edit, body: tuple[Stmt, ...], piece: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
