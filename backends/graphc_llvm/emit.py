@@ -45,8 +45,8 @@ from graphc_llvm.sites import Scratch, Site, Sites, is_parallel, parts
 from graphc_llvm.writer import Value, Writer
 
 WORTH_THREADS_NS = 20_000
-FLOPS_PER_NS = 32  # of one core, both on the safe side: a thread too few costs less than one too many
-BYTES_PER_NS = 16
+FLOPS_PER_NS = 64  # of one core: about half of what a good kernel reaches with AVX-512
+BYTES_PER_NS = 32  # of one core, from its caches
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ from graphc.kernel.program import Call, Executable, Program, ProgramBuffer
 from graphc_cuda import backend as cuda
 from graphc_llvm import backend as llvm
 from graphc_llvm import machine
-from graphc_llvm.emit import emit
+from graphc_llvm.emit import FLOPS_PER_NS, WORTH_THREADS_NS, emit
 from graphc_llvm.jit import Code, cache_key
 from graphc_llvm.threads import runtime, usable_threads
 
 N, i, b = Dim.of("N"), Dim.of("i"), Dim.of("b")
-BIG = 1 << 16  # elements, enough work for threads
+BIG = 1 << 18  # elements, enough work for threads
 
 
 class MemoryCache:
@@ -147,7 +147,7 @@ def test_a_forked_child_runs_on_one_thread_and_ends() -> None:
 def test_work_is_shared_where_it_pays() -> None:
     executable = llvm.build(tanh_program(), fast=False, threads=2, cache=None)
     entry = executable.text("llvm").split("@graphc_entry(")[1]
-    assert f"= mul nsw i64 %N, {10 + 2 * 8}" in entry and f", {20_000 * 32}" in entry
+    assert f"= mul nsw i64 %N, {10 + 2 * 8}" in entry and f", {WORTH_THREADS_NS * FLOPS_PER_NS}" in entry
     assert "@GOMP_parallel(ptr @call.0.0.team, " in entry
     check(executable)
     if Path("/proc/self/task").exists():
