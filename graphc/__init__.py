@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graphc.autodiff.check import gradcheck
+from graphc.autodiff.forward import hessian, jacobian, jvp
 from graphc.autodiff.reverse import grad, vjp
 from graphc.errors import (
     ArgumentError,
@@ -92,8 +94,12 @@ __all__ = [
     "dot",
     "expand_dims",
     "grad",
+    "gradcheck",
+    "hessian",
     "input",
     "inputs",
+    "jacobian",
+    "jvp",
     "log_softmax",
     "logsumexp",
     "matmul",
