@@ -1,4 +1,4 @@
-"""The whole way once, in under three seconds: an expression and a training step, from Python to native code."""
+"""The whole way once, in under three seconds: an expression and a training step, down to native code."""
 
 from __future__ import annotations
 
