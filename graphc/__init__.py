@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graphc.autodiff.backprop import backprop
 from graphc.autodiff.check import gradcheck
 from graphc.autodiff.forward import hessian, jacobian, jvp
 from graphc.autodiff.reverse import grad, vjp
@@ -64,6 +65,8 @@ from graphc.lang.random import uniform as random_uniform
 from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
 from graphc.lang.windows import avg_pool2d, conv2d, max_pool2d
 from graphc.runtime.compile import compile
+from graphc.show.derive import derive
+from graphc.show.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,12 +88,14 @@ __all__ = [
     "argmax",
     "argmin",
     "avg_pool2d",
+    "backprop",
     "broadcast_to",
     "cast",
     "compile",
     "concatenate",
     "const",
     "conv2d",
+    "derive",
     "dot",
     "expand_dims",
     "grad",
@@ -114,6 +119,7 @@ __all__ = [
     "pick",
     "power",
     "random_uniform",
+    "render",
     "reshape",
     "softmax",
     "squeeze",
