@@ -10,6 +10,8 @@ import ctypes
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from time import perf_counter
 from typing import TypeAlias
 
 import llvmlite
@@ -19,9 +21,10 @@ from graphc.errors import BackendError
 from graphc.ir.dims import Index
 from graphc.kernel.program import Call, CodeCache, Machine, Program
 from graphc_llvm import threads as graphc_threads
-from graphc_llvm.emit import Module, emit
+from graphc_llvm.emit import Module, emit, seconds_alone
 from graphc_llvm.jit import Code
 from graphc_llvm.machine import host_features, host_machine, vector_unit
+from graphc_llvm.pace import Pace
 from graphc_llvm.schedules import schedule
 from graphc_llvm.threads import runtime, usable_threads
 
@@ -42,7 +45,9 @@ class LLVMExecutable:
         steps: tuple[tuple[str, ...], ...] = (),
     ) -> None:
         self.steps = steps  # of the schedule, for each call, as text
-        self._program, self._module, self._code, self._threads = program, module, code, threads
+        self._program, self._module, self._code = program, module, code
+        shared = threads > 1 and "@GOMP_parallel" in module.rest
+        self._pace = Pace(threads, partial(seconds_alone, program)) if shared else None
         self._entry = _ENTRY(code.address)
         addresses = len(program.buffers) + len(module.scratch) + 1
         layout = struct.Struct(f"{addresses + len(program.dims)}q")
@@ -53,9 +58,16 @@ class LLVMExecutable:
     def run(self, addresses: list[int], dims: list[int]) -> None:
         frame = self._frames.pop() if self._frames else self._frame()
         array, addresses_at, dims_at = frame
-        threads = 1 if graphc_threads.forked else self._threads
-        self._pack(array, 0, *addresses, threads, *dims)
-        self._entry(addresses_at, dims_at)
+        if self._pace is None or graphc_threads.forked:
+            self._pack(array, 0, *addresses, 1, *dims)
+            self._entry(addresses_at, dims_at)
+        else:
+            size, start = tuple(dims), perf_counter()
+            threads = self._pace.threads(size, start)
+            self._pack(array, 0, *addresses, threads, *dims)
+            self._entry(addresses_at, dims_at)
+            end = perf_counter()
+            self._pace.note(size, threads, end - start, end)
         self._frames.append(frame)
 
     def _frame(self) -> _Frame:

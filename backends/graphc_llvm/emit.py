@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Index
+from graphc.ir.dims import Index, evaluate
 from graphc.ir.types import DType
 from graphc.kernel.ir import Kernel, Parameter
 from graphc.kernel.program import Call, Program
@@ -268,6 +268,13 @@ _ENOUGH = WORTH_THREADS_NS * FLOPS_PER_NS
 def _work(call: Call) -> Index:
     """An estimate of the work of a call, in units of one nanosecond / FLOPS_PER_NS."""
     return call.flops + (FLOPS_PER_NS // BYTES_PER_NS) * call.traffic
+
+
+def seconds_alone(program: Program, dims: tuple[int, ...]) -> float:
+    """An estimate of a run on one thread; 0 where no call has enough work for threads."""
+    env = dict(zip(program.dims, dims, strict=True))
+    work = [evaluate(_work(call), env) for call in program.calls]
+    return sum(work) / FLOPS_PER_NS * 1e-9 if any(w > _ENOUGH for w in work) else 0.0
 
 
 def _rounded(size: Index) -> Index:

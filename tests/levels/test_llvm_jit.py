@@ -21,6 +21,7 @@ from graphc_llvm import backend as llvm
 from graphc_llvm import machine
 from graphc_llvm.emit import FLOPS_PER_NS, WORTH_THREADS_NS, emit
 from graphc_llvm.jit import Code, cache_key
+from graphc_llvm.pace import Pace
 from graphc_llvm.threads import runtime, usable_threads
 
 N, i, b = Dim.of("N"), Dim.of("i"), Dim.of("b")
@@ -247,3 +248,17 @@ def test_a_cpu_that_this_machine_is_not_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GRAPHC_CPU", "znver4")
     with pytest.raises(BackendError, match="cannot run code for znver4"):
         llvm.build(tanh_program(), fast=False, threads=1, cache=None)
+
+
+def test_pace_judges_each_size_by_itself_and_leaves_small_ones_alone() -> None:
+    pace = Pace(threads=4, seconds=lambda dims: 0.001 if dims[0] > 100 else 0.0)
+    assert pace.threads((10,), 0.0) == 1
+    pace.note((10,), 1, 5.0, 5.0)
+    assert pace.threads((200,), 6.0) == 4
+    pace.note((200,), 4, 0.1, 6.1)  # suspicious: one thread is measured next
+    assert pace.threads((200,), 6.2) == 1
+    assert pace.threads((300,), 6.2) == 4
+    pace.note((200,), 1, 0.4, 6.6)  # one thread is slower: threads go on
+    assert pace.threads((200,), 6.7) == 4
+    pace.note((200,), 4, 0.1, 6.8)
+    assert pace.threads((200,), 6.8) == 4
