@@ -66,7 +66,9 @@ def differentiate(
     With `locals_too` the local gradients of elementwise operations are built as nodes of their own, which the
     teaching record shows; the gradients themselves do not need them.
     """
-    return differentiate_all(((output, seed if seed is not None else constant_like(1.0, output)),), wrt, locals_too=locals_too)
+    return differentiate_all(
+        ((output, seed if seed is not None else constant_like(1.0, output)),), wrt, locals_too=locals_too
+    )
 
 
 def differentiate_all(
@@ -118,7 +120,9 @@ def _zeros(w: Node, outputs: Sequence[tuple[Node, Node]]) -> Node:
             fix="leave it out of the gradient, or check that the tensor you built the loss from is the one you mean",
         )
     if not w.type.dtype.is_float:
-        raise GradientError(f"{_describe(w)} is of dtype {w.type.dtype}", why="only floating-point tensors have gradients")
+        raise GradientError(
+            f"{_describe(w)} is of dtype {w.type.dtype}", why="only floating-point tensors have gradients"
+        )
     return constant_like(0.0, w)
 
 
@@ -136,7 +140,9 @@ def check_scalar(loss: Tensor) -> None:
             fix="reduce it first with gc.sum or gc.mean, or use gc.vjp or gc.jacobian",
         )
     if not loss.dtype.is_float:
-        raise GradientError(f"a loss of dtype {loss.dtype} has no gradient", fix='cast it: loss.astype("float32")')
+        raise GradientError(
+            f"a loss of dtype {loss.dtype} has no gradient", fix='cast it: loss.astype("float32")'
+        )
 
 
 @operation
@@ -150,7 +156,10 @@ def grad(loss: Tensor, wrt: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
     targets = [wrt] if isinstance(wrt, Tensor) else list(wrt)
     check_tensors(targets, "wrt")
     found = differentiate(loss.node, [t.node for t in targets])
-    result = [Tensor(n, f"d{loss.name or 'loss'}/d{t.name}" if t.name else "") for n, t in zip(found.wrt, targets, strict=True)]
+    result = [
+        Tensor(n, f"d{loss.name or 'loss'}/d{t.name}" if t.name else "")
+        for n, t in zip(found.wrt, targets, strict=True)
+    ]
     return result[0] if isinstance(wrt, Tensor) else result
 
 
@@ -162,13 +171,19 @@ def check_tensors(values: Sequence[object], what: str) -> None:
 
 
 @operation
-def vjp(ys: Tensor | Sequence[Tensor], xs: Sequence[Tensor], cotangents: Tensor | Sequence[Tensor]) -> list[Tensor]:
+def vjp(
+    ys: Tensor | Sequence[Tensor], xs: Sequence[Tensor], cotangents: Tensor | Sequence[Tensor]
+) -> list[Tensor]:
     """Cotangents times the Jacobian of ys by xs: reverse mode with a seed for each output."""
     outputs = [ys] if isinstance(ys, Tensor) else list(ys)
     seeds = [cotangents] if isinstance(cotangents, Tensor) else list(cotangents)
     check_tensors([*outputs, *xs, *seeds], "ys, xs and cotangents")
     for y, c in zip(outputs, seeds, strict=True):
         if y.node.type != c.node.type:
-            raise GradientError(f"the cotangent of a {y.node.type} is a {c.node.type}", fix="give it the same type")
-    found = differentiate_all([(y.node, c.node) for y, c in zip(outputs, seeds, strict=True)], [x.node for x in xs])
+            raise GradientError(
+                f"the cotangent of a {y.node.type} is a {c.node.type}", fix="give it the same type"
+            )
+    found = differentiate_all(
+        [(y.node, c.node) for y, c in zip(outputs, seeds, strict=True)], [x.node for x in xs]
+    )
     return [Tensor(n) for n in found.wrt]

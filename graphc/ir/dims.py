@@ -235,7 +235,9 @@ def parse(text: str) -> Index:
                 return read(left) - read(right)
             case ast.BinOp(left=left, op=ast.Mult(), right=right):
                 return read(left) * read(right)
-            case ast.Call(func=ast.Name(id="_floor"), args=[ast.BinOp(left=value, op=ast.Div(), right=below)]):
+            case ast.Call(
+                func=ast.Name(id="_floor"), args=[ast.BinOp(left=value, op=ast.Div(), right=below)]
+            ):
                 by = read(below)
                 if isinstance(by, int) and by > 0:
                     return read(value) // by

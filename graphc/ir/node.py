@@ -35,8 +35,8 @@ from graphc.errors import Loc
 from graphc.ir.types import Array, TensorType
 
 if TYPE_CHECKING:
-    from graphc.ir.loops import Element, LoopBuilder
     from graphc.ir.dims import Index
+    from graphc.ir.loops import Element, LoopBuilder
 
 
 class Op(ABC):
@@ -105,7 +105,7 @@ class Origin:
 class Node:
     """One operation applied to operands; see the module's table.  Made by `node()` only."""
 
-    __slots__ = ("op", "src", "type", "digest", "origins", "__weakref__")
+    __slots__ = ("__weakref__", "digest", "op", "origins", "src", "type")
     op: Op
     src: tuple[Node, ...]
     type: TensorType

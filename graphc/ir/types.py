@@ -147,7 +147,9 @@ def shape_of(shape: Sequence[int | str | Dim] | int | str) -> Shape:
             result.append(item)
         elif isinstance(item, (int, np.integer)) and not isinstance(item, bool):
             if item < 0:
-                raise ShapeError(f"a dimension cannot be {item}", fix='use a size of 0 or more, or a name such as "N"')
+                raise ShapeError(
+                    f"a dimension cannot be {item}", fix='use a size of 0 or more, or a name such as "N"'
+                )
             result.append(int(item))
         else:
             raise ShapeError(f"{item!r} is no dimension", fix='use an int or a name such as "N"')

@@ -17,7 +17,9 @@ def check_types(graph: Graph) -> None:
     for n in graph.nodes:
         inferred = n.op.infer(*(s.type for s in n.src))
         if inferred != n.type:
-            raise GraphError(f"%{graph.numbers[n]} is {n.type}", why=f"{n.op.label} of its operands is {inferred}")
+            raise GraphError(
+                f"%{graph.numbers[n]} is {n.type}", why=f"{n.op.label} of its operands is {inferred}"
+            )
 
 
 def check_leaves(graph: Graph) -> None:
@@ -33,11 +35,15 @@ def check_updates(graph: Graph) -> None:
     seen = set()
     for target, value in graph.updates:
         if target.op.name != "param":
-            raise GraphError(f"only parameters can be updated, and %{graph.numbers[target]} is {target.op.label}")
+            raise GraphError(
+                f"only parameters can be updated, and %{graph.numbers[target]} is {target.op.label}"
+            )
         if target in seen:
             raise GraphError(f"the parameter %{graph.numbers[target]} is updated twice")
         if target.type != value.type:
-            raise GraphError(f"cannot update a parameter of type {target.type} by a value of type {value.type}")
+            raise GraphError(
+                f"cannot update a parameter of type {target.type} by a value of type {value.type}"
+            )
         seen.add(target)
 
 

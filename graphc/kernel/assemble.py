@@ -115,7 +115,13 @@ class _Assembly:
         wanted: dict[Node, Node] = {}
         for p, v in self.graph.updates:
             c = self.owner.get(v)
-            if c is not None and v not in wanted and v not in outputs and not v.op.scatters and _reads_aligned(c, v, p):
+            if (
+                c is not None
+                and v not in wanted
+                and v not in outputs
+                and not v.op.scatters
+                and _reads_aligned(c, v, p)
+            ):
                 wanted[v] = p
         while True:
             needs: dict[int, list[int]] = {k: [] for k in range(len(self.clusters))}
@@ -128,7 +134,9 @@ class _Assembly:
             for v, p in wanted.items():
                 writer = number[id(self.owner[v])]
                 needs[writer] += [
-                    k for k, c in enumerate(self.clusters) if k != writer and any(storage(x) is p for x in c.inputs)
+                    k
+                    for k, c in enumerate(self.clusters)
+                    if k != writer and any(storage(x) is p for x in c.inputs)
                 ]
             try:
                 order = list(TopologicalSorter(needs).static_order())
@@ -141,7 +149,9 @@ class _Assembly:
                 self.titles[v], self.position[v] = self.titles[p], self.position[p]
             return wanted, [self.clusters[k] for k in order]
 
-    def place_outputs(self, updated: Mapping[Node, Node]) -> tuple[list[int], list[tuple[Node, int, TensorType]]]:
+    def place_outputs(
+        self, updated: Mapping[Node, Node]
+    ) -> tuple[list[int], list[tuple[Node, int, TensorType]]]:
         """The buffer of each output, and the copies (source, buffer, type) that the rest needs."""
         positions: list[int] = []
         copies: list[tuple[Node, int, TensorType]] = []
@@ -166,7 +176,9 @@ class _Assembly:
     def call(self, c: Cluster, updated: Mapping[Node, Node]) -> None:
         """Lower a cluster and bind its parameters to buffers."""
         for x in c.inputs:
-            if x not in self.titles:  # a reshape: the same buffer under the name and shape that this kernel needs
+            if (
+                x not in self.titles
+            ):  # a reshape: the same buffer under the name and shape that this kernel needs
                 held = storage(x)
                 self.titles[x], self.position[x] = self.unique(self.titles[held]), self.position[held]
         name = f"k{len(self.calls)}_{c.roots[-1].op.label}"

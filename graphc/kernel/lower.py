@@ -58,7 +58,9 @@ from graphc.ops.scalar import PRIMS
 from graphc.passes.fuse import Cluster
 
 
-def lower(cluster: Cluster, name: str, titles: Mapping[Node, str], updated: Mapping[Node, Node] | None = None) -> Kernel:
+def lower(
+    cluster: Cluster, name: str, titles: Mapping[Node, str], updated: Mapping[Node, Node] | None = None
+) -> Kernel:
     """The kernel of a cluster.
 
     `titles` names the buffers; `updated` maps a root to the parameter whose buffer it overwrites, so that a

@@ -96,5 +96,3 @@ def _release(holes: list[tuple[int, int]], offset: int, size: int) -> None:
             holes.remove(h)
             size += h[1]
     insort(holes, (offset, size))
-
-

@@ -116,7 +116,9 @@ class Backend(Protocol):
     name: str
     stages: tuple[str, ...]
 
-    def build(self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None) -> Executable:
+    def build(
+        self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None
+    ) -> Executable:
         """Schedule, emit and compile a program."""
 
     def describe(self) -> Mapping[str, str]:

@@ -41,5 +41,7 @@ def function(name: str) -> Callable[..., Tensor]:
 
     call.__name__ = call.__qualname__ = name
     signature = f"{name}({', '.join(row.operands)})"
-    call.__doc__ = "\n\n".join(part for part in (f"{signature} = {row.maths}", row.doc, row.convention) if part)
+    call.__doc__ = "\n\n".join(
+        part for part in (f"{signature} = {row.maths}", row.doc, row.convention) if part
+    )
     return operation(call)

@@ -29,7 +29,12 @@ from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
 
 Axis = int | Sequence[int] | None
 
-_VERBS = {"add": "add {} and {}", "sub": "subtract {1} from {0}", "mul": "multiply {} by {}", "div": "divide {} by {}"}
+_VERBS = {
+    "add": "add {} and {}",
+    "sub": "subtract {1} from {0}",
+    "mul": "multiply {} by {}",
+    "div": "divide {} by {}",
+}
 
 
 def _named(t: Tensor) -> str:
@@ -72,7 +77,9 @@ def apply(name: str, *operands: TensorLike) -> Tensor:
     """Any row of the op table, with NumPy's promotion and broadcasting."""
     row = table_row(name)
     if len(operands) != len(row.operands):
-        raise ArgumentError(f"{name} takes {len(row.operands)} operands ({', '.join(row.operands)}), not {len(operands)}")
+        raise ArgumentError(
+            f"{name} takes {len(row.operands)} operands ({', '.join(row.operands)}), not {len(operands)}"
+        )
     if row.dtype == "select":
         condition = as_tensor(operands[0])
         if condition.dtype is not DType.BOOL:
@@ -147,7 +154,9 @@ def _reduce(kind: Kind, x: TensorLike, axis: Axis, keepdims: bool) -> Tensor:
         t = cast(t, DType.I64)
     axes = axes_of(t, axis)
     if kind != "sum" and 0 in (t.shape[a] for a in axes):
-        raise ShapeError(f"cannot take the {kind} of {t.node.type}", why="nothing is left to compare along an empty axis")
+        raise ShapeError(
+            f"cannot take the {kind} of {t.node.type}", why="nothing is left to compare along an empty axis"
+        )
     n = node(Reduce(kind, axes), t.node) if axes else t.node
     if keepdims:
         n = node(Reshape(tuple(1 if k in axes else d for k, d in enumerate(t.shape))), n)
@@ -232,7 +241,9 @@ def _quotient(t: Tensor, rest: Index) -> Index:
             if d == rest:
                 left.remove(d)
                 return product(left)
-        raise ShapeError(f"cannot reshape {t.node.type}", why=f"{rest} does not divide {t.node.type.elements}")
+        raise ShapeError(
+            f"cannot reshape {t.node.type}", why=f"{rest} does not divide {t.node.type.elements}"
+        )
     total = product(left)
     if rest == 0 or total % rest != 0:
         raise ShapeError(f"cannot reshape {t.node.type}", why=f"{rest} does not divide {total}")
@@ -293,7 +304,9 @@ def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
 
 
 @operation
-def pad(x: TensorLike, pad_width: int | Sequence[int | Sequence[int]], constant_values: float = 0.0) -> Tensor:
+def pad(
+    x: TensorLike, pad_width: int | Sequence[int | Sequence[int]], constant_values: float = 0.0
+) -> Tensor:
     """Constant elements around: one number, or (before, after), or one such pair for each axis."""
     t = as_tensor(x)
     pairs = pad_pairs(pad_width, t.ndim)
@@ -416,7 +429,9 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """NumPy's matrix product: vectors, matrices, and stacks of matrices that broadcast."""
     x, y = common(a, b)
     if x.ndim == 0 or y.ndim == 0:
-        raise ShapeError(f"cannot multiply {x.node.type} by {y.node.type} as matrices", fix="use * for scalars")
+        raise ShapeError(
+            f"cannot multiply {x.node.type} by {y.node.type} as matrices", fix="use * for scalars"
+        )
     inner = (x.shape[-1], y.shape[-2] if y.ndim > 1 else y.shape[0])
     if inner[0] != inner[1]:
         raise ShapeError(

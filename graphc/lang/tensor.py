@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 Scalar: TypeAlias = float | int | bool
 TensorLike: TypeAlias = Union["Tensor", Scalar, Array, Sequence[Any]]
 ShapeLike: TypeAlias = Sequence[int | str | Dim] | int | str
-Key: TypeAlias = Union[int, slice, None, EllipsisType, "Tensor"]
+Key: TypeAlias = Union[int, slice, EllipsisType, "Tensor", None]
 
 
 class Tensor:
     """A value in the graph.  Operators build new tensors; nothing is computed until it is compiled."""
 
-    __slots__ = ("node", "name", "loc")
+    __slots__ = ("loc", "name", "node")
     __array_ufunc__ = None  # NumPy arrays leave operators with a tensor to the tensor
 
     def __init__(self, node: Node, name: str = "", loc: Loc | None = None) -> None:
@@ -59,7 +59,7 @@ class Tensor:
     @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
-        return _f().transpose(self)
+        return _f.transpose(self)
 
     def __repr__(self) -> str:
         label = f"{self.name}: " if self.name else ""
@@ -80,7 +80,7 @@ class Tensor:
             fix="compile it and call the function: gc.compile(inputs, tensor)(...)",
         )
 
-    __int__ = __float__  # type: ignore[assignment]
+    __int__ = __float__
 
     def __len__(self) -> int:
         if self.ndim == 0 or not isinstance(self.shape[0], int):
@@ -92,122 +92,122 @@ class Tensor:
 
     @operation
     def __getitem__(self, key: Key | tuple[Key, ...]) -> Tensor:
-        return _f().getitem(self, key)
+        return _f.getitem(self, key)
 
     @operation
     def __add__(self, other: TensorLike) -> Tensor:
-        return _f().binary("add", self, other)
+        return _f.binary("add", self, other)
 
     @operation
     def __radd__(self, other: TensorLike) -> Tensor:
-        return _f().binary("add", other, self)
+        return _f.binary("add", other, self)
 
     @operation
     def __sub__(self, other: TensorLike) -> Tensor:
-        return _f().binary("sub", self, other)
+        return _f.binary("sub", self, other)
 
     @operation
     def __rsub__(self, other: TensorLike) -> Tensor:
-        return _f().binary("sub", other, self)
+        return _f.binary("sub", other, self)
 
     @operation
     def __mul__(self, other: TensorLike) -> Tensor:
-        return _f().binary("mul", self, other)
+        return _f.binary("mul", self, other)
 
     @operation
     def __rmul__(self, other: TensorLike) -> Tensor:
-        return _f().binary("mul", other, self)
+        return _f.binary("mul", other, self)
 
     @operation
     def __truediv__(self, other: TensorLike) -> Tensor:
-        return _f().binary("div", self, other)
+        return _f.binary("div", self, other)
 
     @operation
     def __rtruediv__(self, other: TensorLike) -> Tensor:
-        return _f().binary("div", other, self)
+        return _f.binary("div", other, self)
 
     @operation
     def __pow__(self, other: TensorLike) -> Tensor:
-        return _f().power(self, other)
+        return _f.power(self, other)
 
     @operation
     def __rpow__(self, other: TensorLike) -> Tensor:
-        return _f().binary("pow", other, self)
+        return _f.binary("pow", other, self)
 
     @operation
     def __matmul__(self, other: TensorLike) -> Tensor:
-        return _f().matmul(self, other)
+        return _f.matmul(self, other)
 
     @operation
     def __rmatmul__(self, other: TensorLike) -> Tensor:
-        return _f().matmul(other, self)
+        return _f.matmul(other, self)
 
     @operation
     def __lt__(self, other: TensorLike) -> Tensor:
-        return _f().binary("less", self, other)
+        return _f.binary("less", self, other)
 
     @operation
     def __le__(self, other: TensorLike) -> Tensor:
-        return _f().binary("less_equal", self, other)
+        return _f.binary("less_equal", self, other)
 
     @operation
     def __gt__(self, other: TensorLike) -> Tensor:
-        return _f().binary("greater", self, other)
+        return _f.binary("greater", self, other)
 
     @operation
     def __ge__(self, other: TensorLike) -> Tensor:
-        return _f().binary("greater_equal", self, other)
+        return _f.binary("greater_equal", self, other)
 
     @operation
     def __and__(self, other: TensorLike) -> Tensor:
-        return _f().binary("logical_and", self, other)
+        return _f.binary("logical_and", self, other)
 
     @operation
     def __or__(self, other: TensorLike) -> Tensor:
-        return _f().binary("logical_or", self, other)
+        return _f.binary("logical_or", self, other)
 
     @operation
     def __invert__(self) -> Tensor:
-        return _f().unary("logical_not", self)
+        return _f.unary("logical_not", self)
 
     @operation
     def __neg__(self) -> Tensor:
-        return _f().unary("neg", self)
+        return _f.unary("neg", self)
 
     def __pos__(self) -> Tensor:
         return self
 
     @operation
     def __abs__(self) -> Tensor:
-        return _f().unary("abs", self)
+        return _f.unary("abs", self)
 
     def astype(self, dtype: object) -> Tensor:
         """The same values in another dtype."""
-        return _f().cast(self, dtype)
+        return _f.cast(self, dtype)
 
     def reshape(self, *shape: Any) -> Tensor:
         """See `gc.reshape`."""
-        return _f().reshape(self, shape[0] if len(shape) == 1 else shape)
+        return _f.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: int) -> Tensor:
         """See `gc.transpose`."""
-        return _f().transpose(self, axes or None)
+        return _f.transpose(self, axes or None)
 
     def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `gc.sum`."""
-        return _f().sum(self, axis, keepdims)
+        return _f.sum(self, axis, keepdims)
 
     def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `gc.mean`."""
-        return _f().mean(self, axis, keepdims)
+        return _f.mean(self, axis, keepdims)
 
     def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `gc.max`."""
-        return _f().max(self, axis, keepdims)
+        return _f.max(self, axis, keepdims)
 
     def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `gc.min`."""
-        return _f().min(self, axis, keepdims)
+        return _f.min(self, axis, keepdims)
 
 
 class Parameter(Tensor):
@@ -235,13 +235,6 @@ class Parameter(Tensor):
                 where=user_location(),
             )
         self.variable.value[...] = array
-
-
-def _f() -> Any:
-    # The functions build on this class, so they are imported when they are needed.
-    from graphc.lang import functions
-
-    return functions
 
 
 def as_tensor(value: TensorLike, like: DType | None = None) -> Tensor:
@@ -297,4 +290,10 @@ def param(
 
     array = initial_value(name, None if shape is None else shape_of(shape), dtype, init, seed)
     variable = Variable(array, trainable=trainable)
-    return Parameter(node(Param(name, TensorType.of(array.dtype, array.shape), variable)), name, user_location())
+    return Parameter(
+        node(Param(name, TensorType.of(array.dtype, array.shape), variable)), name, user_location()
+    )
+
+
+# The functions build on this class and its operators on them, so they are imported when it is complete.
+from graphc.lang import functions as _f  # noqa: E402

@@ -36,7 +36,11 @@ def pair(value: Pair, what: str) -> tuple[int, int]:
 
 
 def paddings(
-    padding: Padding, sizes: Sequence[Index], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+    padding: Padding,
+    sizes: Sequence[Index],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
 ) -> list[tuple[int, int]]:
     """(before, after) for each spatial axis; "same" keeps ceil(size/stride), "valid" adds nothing."""
     if padding == "valid":

@@ -51,7 +51,9 @@ class Contract(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         a, b = operands
         if a.dtype != b.dtype or a.dtype is DType.BOOL:
-            raise DTypeError(f"cannot multiply {a} by {b}", why="a contraction takes two numeric operands of one dtype")
+            raise DTypeError(
+                f"cannot multiply {a} by {b}", why="a contraction takes two numeric operands of one dtype"
+            )
         sizes: dict[str, Index] = {}
         for position, (letters, x) in enumerate(zip(self.letters(), operands, strict=False)):
             if len(letters) != x.rank:

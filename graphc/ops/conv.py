@@ -60,7 +60,9 @@ class Conv(Op):
                 why="they must be [N,groups,channels,...] and [groups,filters,channels,...]",
             )
         spatial = []
-        for s, k, stride, dilation in zip(x.shape[3:], w.shape[3:], self.strides, self.dilations, strict=True):
+        for s, k, stride, dilation in zip(
+            x.shape[3:], w.shape[3:], self.strides, self.dilations, strict=True
+        ):
             count = window_count(s, k, stride, dilation)
             if isinstance(count, int) and count < 1:
                 raise ShapeError(
@@ -113,7 +115,12 @@ class Conv(Op):
                 slice(d * p, d * p + st * (t - 1) + 1, st)
                 for p, st, d, t in zip(place, self.strides, self.dilations, counts, strict=True)
             )
-            out += np.einsum("ngc...,goc->ngo...", x[(slice(None),) * 3 + window], w[(slice(None),) * 3 + place], optimize=True)
+            out += np.einsum(
+                "ngc...,goc->ngo...",
+                x[(slice(None),) * 3 + window],
+                w[(slice(None),) * 3 + place],
+                optimize=True,
+            )
         return out
 
     def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:

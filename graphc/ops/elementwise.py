@@ -60,7 +60,9 @@ class Elementwise(Op):
         first, typed = operands[0], operands[1:] if row.dtype == "select" else operands
         for x in operands:
             if x.shape != first.shape:
-                raise ShapeError(f"{row.name} of {first} and {x}", why="elementwise operands must have one shape")
+                raise ShapeError(
+                    f"{row.name} of {first} and {x}", why="elementwise operands must have one shape"
+                )
         dtype = typed[0].dtype
         allowed = {
             "same": dtype is not DType.BOOL,

@@ -63,7 +63,8 @@ class Gather(Op):
         _check_index(index)
         if x.rank <= self.batch or x.shape[: self.batch] != index.shape[: self.batch]:
             raise ShapeError(
-                f"cannot gather from {x} by {index}", why=f"their first {self.batch} dimensions must be the same"
+                f"cannot gather from {x} by {index}",
+                why=f"their first {self.batch} dimensions must be the same",
             )
         return x.with_shape((*index.shape, *x.shape[self.batch + 1 :]))
 
@@ -173,5 +174,3 @@ def constant_extent(size: Index, like: Node) -> Node:
         return constant_like(size, like)
     scalar = node(Extent(size, like.type.dtype))
     return node(Expand(like.type.shape), scalar) if like.type.shape else scalar
-
-

@@ -55,7 +55,7 @@ class Input(Op):
 class Variable:
     """The array behind a parameter.  Replaced as a whole by `set`, updated in place by compiled functions."""
 
-    __slots__ = ("value", "trainable")
+    __slots__ = ("trainable", "value")
 
     def __init__(self, value: Array, *, trainable: bool = True) -> None:
         self.value = np.ascontiguousarray(value)
@@ -183,7 +183,19 @@ def symbol_latex(title: str) -> str:
     digits = head.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     letters = head[: len(head) - len(digits)]
     base = letters if len(letters) == 1 else rf"\text{{{letters}}}"
-    if letters in {"alpha", "beta", "gamma", "delta", "epsilon", "eta", "theta", "lambda", "mu", "sigma", "phi"}:
+    if letters in {
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "eta",
+        "theta",
+        "lambda",
+        "mu",
+        "sigma",
+        "phi",
+    }:
         base = rf"\{letters}"
     sub = digits + ("," if digits and tail else "")
     tail = tail.replace("_", r"\_")

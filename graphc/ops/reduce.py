@@ -1,11 +1,11 @@
 """Reductions along axes.
 
-| op | definition | vjp |
-|-----------|------------------------------------------|---------------------------------------------------|
-| `reduce {kind='sum'}` | Σ x over the axes | expand the upstream |
-| `reduce {kind='max'}` | max x over the axes (NaN wins; of an empty axis −∞) | to the first maximum, in row-major order |
-| `reduce {kind='min'}` | min x over the axes (NaN wins; of an empty axis +∞) | to the first minimum, in row-major order |
-| `arg {kind='max'}` | index of the first maximum along one axis | none: it is constant almost everywhere |
+| op       | definition                                | vjp                                      |
+|----------|-------------------------------------------|------------------------------------------|
+| `sum`    | Σ x over the axes                         | expand the upstream                      |
+| `max`    | max x (NaN wins; of an empty axis −∞)     | to the first maximum, in row-major order |
+| `min`    | min x (NaN wins; of an empty axis +∞)     | to the first minimum, in row-major order |
+| `argmax`, `argmin` | index of the first one along an axis | none: constant almost everywhere    |
 
 >>> from graphc.ir.node import node
 >>> from graphc.ops.leaves import Input
@@ -60,7 +60,9 @@ class Reduce(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
         if any(not 0 <= a < x.rank for a in self.axes) or len(set(self.axes)) != len(self.axes):
-            raise ShapeError(f"cannot reduce {x} over axes {self.axes}", why=f"its axes are 0 to {x.rank - 1}")
+            raise ShapeError(
+                f"cannot reduce {x} over axes {self.axes}", why=f"its axes are 0 to {x.rank - 1}"
+            )
         if x.dtype is DType.BOOL:
             raise DTypeError(f"cannot take the {self.kind} of {x}", fix='cast it first: x.astype("int64")')
         return x.with_shape(tuple(d for k, d in enumerate(x.shape) if k not in self.axes))
@@ -153,7 +155,11 @@ class Arg(Op):
 
 
 def keep_first(
-    b: LoopBuilder, kind: str, best: Accumulator, value: Element, tracked: Sequence[tuple[Accumulator, Element]]
+    b: LoopBuilder,
+    kind: str,
+    best: Accumulator,
+    value: Element,
+    tracked: Sequence[tuple[Accumulator, Element]],
 ) -> None:
     """`if value beats best: best = value, and each tracked cell = its element`; ties keep the first, NaN wins."""
     held = b.read(best)

@@ -83,7 +83,9 @@ class Transpose(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
         if sorted(self.perm) != list(range(x.rank)):
-            raise ShapeError(f"cannot transpose {x} by {self.perm}", why="the axes are no permutation of its axes")
+            raise ShapeError(
+                f"cannot transpose {x} by {self.perm}", why="the axes are no permutation of its axes"
+            )
         return x.with_shape(tuple(x.shape[k] for k in self.perm))
 
     def inverse(self) -> Transpose:
@@ -170,7 +172,8 @@ class Slice(Op):
             for a, s, n, back in zip(self.starts, self.steps, self.shape, backwards, strict=True)
         )
         rest = tuple(
-            d - 1 - (f + abs(s) * (n - 1)) for d, f, s, n in zip(x, first, self.steps, self.shape, strict=True)
+            d - 1 - (f + abs(s) * (n - 1))
+            for d, f, s, n in zip(x, first, self.steps, self.shape, strict=True)
         )
         return node(Pad(first, rest, tuple(abs(s) - 1 for s in self.steps), 0.0), upstream)
 
@@ -232,9 +235,16 @@ class Pad(Op):
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
         (x,) = operands
         lo, hi = ([evaluate(v, dims) for v in side] for side in (self.lo, self.hi))
-        size = [a + (d - 1) * (c + 1) + 1 + b for a, d, c, b in zip(lo, x.shape, self.interior, hi, strict=True)]
+        size = [
+            a + (d - 1) * (c + 1) + 1 + b for a, d, c, b in zip(lo, x.shape, self.interior, hi, strict=True)
+        ]
         out = np.full(size, self.value, dtype=x.dtype)
-        out[tuple(slice(a, a + (d - 1) * (c + 1) + 1, c + 1) for a, d, c in zip(lo, x.shape, self.interior, strict=True))] = x
+        out[
+            tuple(
+                slice(a, a + (d - 1) * (c + 1) + 1, c + 1)
+                for a, d, c in zip(lo, x.shape, self.interior, strict=True)
+            )
+        ] = x
         return out
 
     def nest(self, node: Node, b: LoopBuilder) -> None:

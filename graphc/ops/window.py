@@ -57,17 +57,24 @@ class _Windowed(Op):
         for d, k, s in zip(x.shape[self.lead(x) :], self.size, self.strides, strict=True):
             count = window_count(d, k, s)
             if isinstance(count, int) and count < 1:
-                raise ShapeError(f"a window of {k} does not fit into {d}", fix="pad the input or take a smaller window")
+                raise ShapeError(
+                    f"a window of {k} does not fit into {d}", fix="pad the input or take a smaller window"
+                )
             spatial.append(count)
         return (*x.shape[: self.lead(x)], *spatial)
 
     def shifted(self, x: Array) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """For each place in the window, in row-major order: the place and the slice of x that all windows have there."""
+        """For each place in the window, row-major: the place, and the slice of x that all windows have there."""
         lead = x.ndim - len(self.size)
         counts = [(d - k) // s + 1 for d, k, s in zip(x.shape[lead:], self.size, self.strides, strict=True)]
         for place in itertools.product(*(range(k) for k in self.size)):
-            yield place, (slice(None),) * lead + tuple(
-                slice(p, p + s * (t - 1) + 1, s) for p, s, t in zip(place, self.strides, counts, strict=True)
+            yield (
+                place,
+                (slice(None),) * lead
+                + tuple(
+                    slice(p, p + s * (t - 1) + 1, s)
+                    for p, s, t in zip(place, self.strides, counts, strict=True)
+                ),
             )
 
     def first_maximum(self, x: Array) -> Array:
@@ -84,7 +91,9 @@ class _Windowed(Op):
         assert where is not None
         return where
 
-    def search(self, x: Node, lead: tuple[Index, ...], at: tuple[Index, ...], b: LoopBuilder) -> tuple[Index, ...]:
+    def search(
+        self, x: Node, lead: tuple[Index, ...], at: tuple[Index, ...], b: LoopBuilder
+    ) -> tuple[Index, ...]:
         """Loops that find the first maximum of the window at `at`; returns its index into x."""
         corner = tuple(s * t for s, t in zip(self.strides, at, strict=True))
         best = b.accumulator(b.value(x, (*lead, *corner)))

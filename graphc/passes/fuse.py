@@ -134,7 +134,12 @@ class _Decision:
         elif _is_pointwise(n):
             inline = (len(hosts) == 1 or _is_light(n)) and not (replicated and _cost(n) > 4)
         else:
-            inline = isinstance(n.op, HEAVY) and len(hosts) == 1 and aligned and self.may_host(n, next(iter(hosts)))
+            inline = (
+                isinstance(n.op, HEAVY)
+                and len(hosts) == 1
+                and aligned
+                and self.may_host(n, next(iter(hosts)))
+            )
         if not inline:
             self.store(n)
             return

@@ -31,4 +31,6 @@ def load(name: str) -> Backend:
                     f"the back end {name!r} does not load", why=str(error), fix="pip install graphc"
                 ) from error
     known = ", ".join((*available(), "reference", "interpreter"))
-    raise BackendError(f"no back end is called {name!r}", why=f"these are installed: {known}", fix="pip install graphc")
+    raise BackendError(
+        f"no back end is called {name!r}", why=f"these are installed: {known}", fix="pip install graphc"
+    )

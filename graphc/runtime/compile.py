@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
-
 from graphc.errors import ArgumentError
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify_graph
@@ -59,7 +58,11 @@ def compile(
         raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
     single = isinstance(outputs, Tensor)
     results: list[Tensor] = [cast(Tensor, outputs)] if single else list(cast(Sequence[Tensor], outputs))
-    for what, tensors in (("inputs", inputs), ("outputs", results), ("updates", list((updates or {}).values()))):
+    for what, tensors in (
+        ("inputs", inputs),
+        ("outputs", results),
+        ("updates", list((updates or {}).values())),
+    ):
         for t in tensors:
             if not isinstance(t, Tensor):
                 raise ArgumentError(f"{what} must be tensors, not {type(t).__name__}")
@@ -96,7 +99,8 @@ def _check_inputs(graph: Graph, inputs: Sequence[Tensor]) -> None:
     for t in inputs:
         if t.node.op.name != "input":
             raise ArgumentError(
-                f"{t} is no input", why="only tensors made by gc.input can be arguments of a compiled function"
+                f"{t} is no input",
+                why="only tensors made by gc.input can be arguments of a compiled function",
             )
     declared = {t.node for t in inputs}
     for n in graph.nodes:
@@ -106,5 +110,3 @@ def _check_inputs(graph: Graph, inputs: Sequence[Tensor]) -> None:
                 f"the outputs need the input `{title}`, which is not among the inputs",
                 fix=f"add it: gc.compile([..., {title}], ...)",
             )
-
-

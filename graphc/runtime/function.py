@@ -69,7 +69,7 @@ class _Workspace:
 def address(a: Array) -> int:
     """Where an array's first element is; the buffer protocol tells it four times as fast as `a.ctypes`."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(a))
+        return ctypes.addressof(ctypes.c_char.from_buffer(a))  # type: ignore[arg-type]
     except (TypeError, ValueError):  # read-only, or empty
         return int(a.ctypes.data)
 
@@ -104,7 +104,9 @@ class Function:
         )
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}: {n.type}" for name, n in zip(self._names, self.graph.inputs, strict=True))
+        arguments = ", ".join(
+            f"{name}: {n.type}" for name, n in zip(self._names, self.graph.inputs, strict=True)
+        )
         results = ", ".join(str(n.type) for n in self.graph.outputs)
         return f"<function {self.graph.name}({arguments}) -> {results} by {self.backend}>"
 
@@ -120,7 +122,9 @@ class Function:
             count = len(self.graph.outputs)
             # Values may share memory with arguments, constants or parameters: results belong to the caller.
             results = [np.array(v, order="C") for v in values[:count]]
-            for (target, _), value in zip(self.optimized.updates, [np.array(v) for v in values[count:]], strict=True):
+            for (target, _), value in zip(
+                self.optimized.updates, [np.array(v) for v in values[count:]], strict=True
+            ):
                 assert isinstance(target.op, Param)
                 target.op.variable.value[...] = value
         return results
@@ -146,7 +150,7 @@ class Function:
 
     def _workspace(self, compiled: Compiled, key: tuple[int, ...]) -> _Workspace:
         """Plan and allocate for a binding of the dimensions that was not seen before."""
-        program, layout = compiled.program, compiled.layout
+        program = compiled.program
         dims = {name: size for (name, _, _), size in zip(self._dim_sources, key, strict=True)}
         scratch = compiled.executable.scratch()
         places = plan(program, dims, scratch)
@@ -174,7 +178,12 @@ class Function:
             args = self._by_name(args, kwargs)
         arrays: list[Array] = []
         for value, wanted, static in zip(args, self._wanted, self._static, strict=True):
-            if isinstance(value, np.ndarray) and value.dtype == wanted and value.flags.c_contiguous and value.shape == static:
+            if (
+                isinstance(value, np.ndarray)
+                and value.dtype == wanted
+                and value.flags.c_contiguous
+                and value.shape == static
+            ):
                 arrays.append(value)
             else:
                 arrays.append(self._converted(len(arrays), value))
@@ -187,12 +196,15 @@ class Function:
         for name in names[len(given) :]:
             if name not in rest:
                 raise ArgumentError(
-                    f"{self.graph.name} misses the argument `{name}`", fix=f"call it with ({', '.join(names)})"
+                    f"{self.graph.name} misses the argument `{name}`",
+                    fix=f"call it with ({', '.join(names)})",
                 )
             given.append(rest.pop(name))
         if len(given) > len(names) or rest:
             extra = f"`{next(iter(rest))}`" if rest else f"{len(given)} of them"
-            raise ArgumentError(f"{self.graph.name} takes {len(names)} arguments ({', '.join(names)}), and got {extra}")
+            raise ArgumentError(
+                f"{self.graph.name} takes {len(names)} arguments ({', '.join(names)}), and got {extra}"
+            )
         return given
 
     def _converted(self, k: int, value: object) -> Array:
@@ -225,9 +237,11 @@ class Function:
 
     def _misfit(self, n: Node, name: str, array: Array, dims: Mapping[str, int]) -> ArgumentError:
         known = ", ".join(f"{k} = {dims[k]}" for k in n.type.dims if k in dims)
+        wanted = f"{n.type} with {known}" if known else str(n.type)
+        rank = f"it has {array.ndim} axes, not {n.type.rank}"
         return ArgumentError(
-            f"`{name}` is {n.type}{f' with {known}' if known else ''}, and the argument has the shape {shape_text(array.shape)}",
-            why=f"it has {array.ndim} axes, not {n.type.rank}" if array.ndim != n.type.rank else "a dimension differs",
+            f"`{name}` is {wanted}, and the argument has the shape {shape_text(array.shape)}",
+            why=rank if array.ndim != n.type.rank else "a dimension differs",
         )
 
     def stage(self, name: str) -> str:
@@ -264,7 +278,9 @@ class Function:
 
     def _below(self) -> Compiled:
         if self._compiled is None:
-            raise ArgumentError(f"the {self.backend} back end makes no kernels", fix='compile with backend="llvm"')
+            raise ArgumentError(
+                f"the {self.backend} back end makes no kernels", fix='compile with backend="llvm"'
+            )
         return self._compiled
 
 
@@ -277,5 +293,3 @@ def fused_text(graph: Graph, clusters: Sequence[Cluster]) -> str:
         lines.append(f"k{k}: reads {reads or 'nothing'}")
         lines.extend(f"  {'*' if n in c.roots else ' '}{text[n]}" for n in c.nodes)
     return "\n".join(lines)
-
-

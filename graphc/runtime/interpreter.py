@@ -30,8 +30,8 @@ class InterpreterExecutable:
         for b, address in zip(self._program.buffers, addresses, strict=True):
             shape = [evaluate(d, sizes) for d in b.shape]
             count = int(np.prod(shape)) * b.dtype.size
-            memory = (ctypes.c_char * count).from_address(address) if count else b""
-            arrays.append(np.frombuffer(memory, b.dtype.numpy).reshape(shape))
+            memory = (ctypes.c_char * count).from_address(address) if count else bytearray()
+            arrays.append(np.frombuffer(memoryview(memory), b.dtype.numpy).reshape(shape))
         run_program(self._program, arrays, sizes)
 
     def text(self, stage: str) -> str:
