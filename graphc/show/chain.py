@@ -28,8 +28,9 @@ gradients
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphc.autodiff.backprop import Edge, Quantity, Sum, Trace
 from graphc.autodiff.reverse import GradEdge
@@ -39,7 +40,7 @@ from graphc.ops.elementwise import Cast
 from graphc.ops.views import Expand, Reshape, is_unit
 from graphc.show.formula import ATOM, MATRIX, Formula, add, formulas
 from graphc.show.naming import name_nodes
-from graphc.show.notation import broadcast, compose
+from graphc.show.notation import compose, subject
 from graphc.show.text import Table, array_text
 
 _LONG = 40  # the longest text of a formula that is carried on to the next step
@@ -86,7 +87,7 @@ def spell(n: Node, symbols: Mapping[Node, Formula]) -> Formula:
     """The operation of a node over the symbols of its operands, with broadcasts and casts spelled out."""
     operands = [symbols[s] if s in symbols else formulas([s], symbols)[0][s] for s in n.src]
     if isinstance(n.op, (Expand, Cast)) or (isinstance(n.op, Reshape) and is_unit(n)):
-        return broadcast(n, operands[0])
+        return subject(n, operands[0])
     return compose(n, operands).whole()
 
 
@@ -126,16 +127,17 @@ class _Writer:
         """∂f/∂n as a symbol."""
         return partial(self.output, self.symbols[n])
 
-    def carried(self, n: Node) -> Formula:
+    def carried(self, n: Node, limit: int = _LONG) -> Formula:
         """∂f/∂n as a formula where that is short, else as a symbol."""
         if n is self.record.output:
             return Formula.number(1.0)
         total: Formula | None = None
         for _, share in self.shares.get(n, ()):
-            total = share if total is None else add(total, share)
-        if total is None or len(total.whole().text) > _LONG:
-            return self.slope(n)
-        return total
+            spread = share.spread and (total is None or total.spread)
+            total = replace(share if total is None else add(total, share), spread=spread)
+            if len(total.whole().text) > limit:
+                return self.slope(n)
+        return self.slope(n) if total is None else total
 
     def edge(self, e: GradEdge) -> Edge:
         total, carried = self.slope(e.node), self.carried(e.node)
@@ -146,7 +148,7 @@ class _Writer:
             latex = rf"\left.{share.latex}\right|_{{{via.latex}{at}}}"
             share = Formula(f"{share.text} via {via.text}{at}", latex)
         step = self._through(e, carried)
-        if len(step.whole().text) > _LONG:
+        if len(step.whole().text) > _LONG and e.node is not self.record.output:
             step = self._through(e, total)
         values = self.record.values
         downstream = _quantity(share, step, values[e.downstream])
@@ -160,7 +162,7 @@ class _Writer:
 
     def gradient(self, wrt: Node, result: Node) -> Quantity:
         reached = wrt is self.record.output or wrt in self.shares
-        formula = self.carried(wrt) if reached else Formula.number(0.0)
+        formula = self.carried(wrt, 4 * _LONG) if reached else Formula.number(0.0)
         return _quantity(self.slope(wrt), formula, self.record.values[result])
 
     def _through(self, e: GradEdge, upstream: Formula) -> Formula:
@@ -168,7 +170,8 @@ class _Writer:
         way = self.record.maps[e]
         if way.result is way.upstream:
             return upstream
-        return formulas([way.result], {**self.symbols, way.upstream: upstream})[0][way.result]
+        names = ChainMap({way.upstream: upstream}, self.symbols)
+        return formulas([way.result], names)[0][way.result]
 
     def _local(self, e: GradEdge) -> Quantity:
         symbol = partial(self.symbols[e.node], self.symbols[e.source])
@@ -182,7 +185,7 @@ class _Writer:
         if image == u and e.node.type.shape == e.source.type.shape:
             return _quantity(symbol, Formula.number(1.0), None)
         if isinstance(result.op, Expand) or image.latex == u.latex:
-            image = broadcast(result, image)
+            image = subject(result, image)
         formula = Formula(f"U -> {image.text}", rf"U \mapsto {image.latex}")
         return _quantity(symbol, formula, None)
 

@@ -146,7 +146,7 @@ def chain_latex(chain: Chain, *, numbers: bool) -> str:
             if not left[key]:
                 parts = [q.latex_symbol for q in sums[key].shares]
                 steps.append(_equation(sums[key].total, [" + ".join(parts)], numbers))
-    results = [_equation(q, [], numbers) for q in chain.gradients]
+    results = [_equation(q, [], numbers) for q in chain.gradients if numbers or q.formula != q.symbol]
     groups = [g for g in (forward, steps, results) if g]
     body = " \\\\[1.5ex]\n".join(" \\\\\n".join(group) for group in groups)
     return f"\\begin{{align*}}\n{body}\n\\end{{align*}}"

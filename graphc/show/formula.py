@@ -30,13 +30,17 @@ RELATION, SUM, PRODUCT, MATRIX, POWER, ATOM = range(6)
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """`factor` times a body, as text and as LaTeX, with how tightly each holds; no body: just the number."""
+    """`factor` times a body, as text and as LaTeX, with how tightly each holds; no body: just the number.
+
+    `spread`: the formula stands for a larger tensor, all along which it is repeated.
+    """
 
     text: str
     latex: str
     level: int = ATOM
     latex_level: int = ATOM
     factor: float = 1.0
+    spread: bool = False
 
     @staticmethod
     def symbol(text: str, latex: str | None = None) -> Formula:
@@ -60,15 +64,16 @@ class Formula:
         level = PRODUCT if value >= 0 else SUM
         if self.is_number:
             held = ATOM if value >= 0 else SUM
-            return Formula(sign + text, sign + number_latex(abs(value)), held, held)
+            return Formula(sign + text, sign + number_latex(abs(value)), held, held, 1.0, self.spread)
         if value == 1:
             return self
         body, latex = self.at(PRODUCT), self.latex_at(PRODUCT)
         if abs(value) == 1:
-            return Formula(sign + body, sign + latex, level, level)
+            return Formula(sign + body, sign + latex, level, level, 1.0, self.spread)
         gap = r" \cdot " if latex[:1].isdigit() else r"\,"
         front = number_latex(abs(value))
-        return Formula(f"{sign}{text} * {body}", f"{sign}{front}{gap}{latex}", level, level)
+        latex = f"{sign}{front}{gap}{latex}"
+        return Formula(f"{sign}{text} * {body}", latex, level, level, 1.0, self.spread)
 
     def at(self, level: int) -> str:
         """The body's text (all of it where the factor is 1), in brackets where the place asks for more."""
@@ -93,6 +98,9 @@ def number_latex(value: float) -> str:
         return text
     power = f"10^{{{int(exponent)}}}"
     return power if mantissa == "1" else rf"{mantissa} \cdot {power}"
+
+
+_TURNED = {"<": (">", ">"), "<=": (">=", r"\ge"), ">": ("<", "<"), ">=": ("<=", r"\le")}
 
 
 def add(a: Formula, b: Formula) -> Formula:
@@ -144,6 +152,8 @@ def quotient(a: Formula, b: Formula) -> Formula:
     above, below = replace(a, factor=abs(a.factor)), replace(b, factor=abs(b.factor))
     if below.is_number and below.factor == 1:
         return above.times(sign)
+    if above.is_number and 0 < above.factor < 1 and (1 / above.factor).is_integer():
+        above, below = Formula.number(1.0), below.times(1 / above.factor)  # 0.5 / x is 1 / (2 x)
     top, bottom = above.whole(), below.whole()
     latex = rf"\frac{{{top.latex}}}{{{bottom.latex}}}"
     return Formula(f"{top.at(PRODUCT)} / {bottom.at(POWER)}", latex, PRODUCT, MATRIX, sign)
@@ -167,7 +177,9 @@ def call(name: str, *args: Formula, latex: str | None = None, extra: str = "") -
 
 
 def relation(sign: str, latex_sign: str, a: Formula, b: Formula) -> Formula:
-    """a < b and its like."""
+    """a < b and its like; a number goes to the right: 0 < h is h > 0."""
+    if a.is_number and not b.is_number and sign in _TURNED:
+        return relation(*_TURNED[sign], b, a)
     left, right = a.whole(), b.whole()
     return Formula(
         f"{left.at(SUM)} {sign} {right.at(SUM)}",
@@ -217,13 +229,13 @@ def formulas(
     for n in order:
         for s in n.src:
             uses[s] = uses.get(s, 0) + 1
-    known: dict[Node, Formula] = dict(names)
+    known: dict[Node, Formula] = {}
     spelled: dict[Node, Formula] = {}
     definitions: list[tuple[Formula, Formula]] = []
-    taken = {f.text for f in names.values()}
+    taken = {f.text for f in names.values()} if limit else set()
     wanted = set(targets)
     for n in order:
-        found = compose(n, [known[s] for s in n.src])
+        found = compose(n, [names[s] if s in names else known[s] for s in n.src])
         if n in wanted:
             spelled[n] = found
         if n in names:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from graphc.ir.node import Node
-from graphc.ir.types import shape_text
+from graphc.ir.types import Shape, shape_text
 from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, Elementwise
@@ -63,15 +63,21 @@ def compose(n: Node, operands: Sequence[Formula]) -> Formula:
     """The formula of one operation over the formulas of its operands."""
     op = n.op
     if isinstance(op, Elementwise):
-        return _elementwise(n, op.row, operands)
+        return replace(_elementwise(n, op.row, operands), spread=all(f.spread for f in operands))
     if isinstance(op, (Input, Param)):
         return Formula.symbol(str(op.attributes()["name"]))
-    if isinstance(op, (Expand, Cast)):
+    if isinstance(op, Cast):
         return operands[0]
+    if isinstance(op, Expand):
+        return replace(operands[0], spread=operands[0].spread or n.type.shape != n.src[0].type.shape)
     if isinstance(op, Const):
         if op.value.size == 1:
             return Formula.number(float(op.value.item()))
         return Formula.symbol(f"C_{op.digest[:4]}", op.latex())
+    if isinstance(op, Reshape) and _rank(n) == 0:
+        return replace(operands[0], spread=n.type.rank > 0)
+    # What is repeated along a tensor must be said where elements are moved or added up.
+    operands = [broadcast(f, s.type.shape) if f.spread else f for f, s in zip(operands, n.src, strict=True)]
     if isinstance(op, Contract):
         return _contract(op, operands)
     if isinstance(op, Reduce):
@@ -79,12 +85,21 @@ def compose(n: Node, operands: Sequence[Formula]) -> Formula:
     return _structural(n, operands)
 
 
-def broadcast(n: Node, operand: Formula) -> Formula:
+def broadcast(operand: Formula, shape: Shape) -> Formula:
+    """A formula repeated to a shape: `broadcast(b, [N,4])`, and `ones([N,4])` with the number in front."""
+    if operand.is_number:
+        ones = Formula(f"ones({shape_text(shape)})", r"\mathbf{1}")
+        return ones.times(operand.factor)
+    return call("broadcast", operand, extra=shape_text(shape))
+
+
+def subject(n: Node, operand: Formula) -> Formula:
     """An `expand`, a `reshape` or a `cast` spelled out, for where it is the subject itself."""
     if isinstance(n.op, Cast):
         return call(str(n.type.dtype), operand)
-    name = "reshape" if isinstance(n.op, Reshape) else "broadcast"
-    return call(name, operand, extra=shape_text(n.type.shape))
+    if isinstance(n.op, Expand):
+        return broadcast(operand, n.type.shape)
+    return call("reshape", operand, extra=shape_text(n.type.shape))
 
 
 def sign_between(n: Node) -> str:
@@ -123,7 +138,7 @@ def _elementwise(n: Node, row: Row, operands: Sequence[Formula]) -> Formula:
             return call("stop_gradient", a)
         case "where":
             condition, x, y = operands
-            if x == _ONE and y.is_number and y.factor == 0:
+            if x.is_number and y.is_number and (x.factor, y.factor) == (1, 0):
                 c = condition.whole()
                 return Formula(f"[{c.text}]", rf"\left[{c.latex}\right]")
             c, x, y = (part.whole() for part in operands)
@@ -240,8 +255,6 @@ def _structural(n: Node, operands: Sequence[Formula]) -> Formula:
             return Formula(f"{inner.at(ATOM)}.T", rf"{inner.latex_at(ATOM)}^{{\top}}", ATOM, POWER)
         return call("transpose", operands[0], latex=latex, extra=str(op.perm))
     if isinstance(op, Reshape):
-        if _rank(n) == 0:
-            return operands[0]
         found = call("reshape", operands[0], latex=latex, extra=shape_text(op.shape))
         # Axes of length 1 are invisible in mathematics.
         return replace(found, latex=inner.latex, latex_level=inner.latex_level) if is_unit(n) else found

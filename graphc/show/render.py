@@ -248,7 +248,7 @@ def draw(
         detail = _detail(n, symbols, label)
         total = (totals or {}).get(n)
         lines = (*lines[:_LINES], *more) + ((_minus(total),) if total else ())
-        nodes.append(PictureNode(ids[n], _kind(n, n in ends), label, detail, lines))
+        picture = PictureNode(ids[n], _kind(n, n in ends), label, detail, lines)
         for k, s in enumerate(n.src):
             if k in inside:
                 continue
@@ -259,6 +259,7 @@ def draw(
                 continue
             value = None if values is None else _number(values[s])
             edges.append(PictureEdge(ids[s], ids[n], k, value, (gradients or {}).get((n, k))))
+        nodes.append(picture)
     for n in dict.fromkeys(outputs):
         value = None if values is None else _number(values[n])
         edges.append(PictureEdge(ids[n], None, 0, value, seed))
