@@ -23,7 +23,7 @@ its gradients, and a convolution in any direction differ only in the strides of 
 >>> body = (Alloc(acc), Store(acc, (), Literal(0.0, DType.F32)), inner, Load(x, acc, ()), Store(c, (i, j), x))
 >>> nest = Nest.of(For("i", 0, 512, (For("j", 0, 512, body),)))
 >>> print(choose(nest, Machine("znver4", 64, 32, 32 << 10, 1 << 20, 2)))
-tile 9 i × 48 j
+tile 4 i × 64 j
 >>> print(choose(nest, Machine("haswell", 32, 16, 32 << 10, 256 << 10, 2)))
 tile 6 i × 16 j
 """
@@ -40,10 +40,13 @@ from graphc.ir.types import DType
 from graphc.kernel.dependence import varying
 from graphc.kernel.ir import Accumulate, Alloc, For, Let, LetIndex, Load, Space, Stmt, Store, walk
 from graphc.kernel.program import Machine
+from graphc.ops.scalar import PRIMS
 
 FMA_LATENCY = 4
 GATHER = 1.2  # cycles a lane
 MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
+CODE = 0.002  # of a score, for each vector instruction of a tile
+HEAVY = 10  # the cost of a primitive that is a polynomial of its own
 NEAR = 8  # elements between lanes, such that several are in one cache line
 PACKING = 2.2  # cycles an element
 STREAMS = 8  # rows of memory that the first cache and its prefetcher follow at once
@@ -126,8 +129,10 @@ def tile_sizes(extent: Index, size: int) -> tuple[int, ...]:
 
 
 def masked_lanes(extent: Index, lanes: int, unit: int) -> int:
-    """The lanes of the vector that takes what whole vectors leave over: a power of two of machine vectors."""
+    """The lanes of the vector that takes what whole vectors leave over: a power of two."""
     left = extent % lanes if isinstance(extent, int) else lanes
+    if left <= unit // 2:
+        return max(2, 1 << (left - 1).bit_length())
     return unit << (max(0, math.ceil(left / unit) - 1)).bit_length()
 
 
@@ -159,6 +164,7 @@ class Model:
         self.lets = [sum(isinstance(s, Let) for s in c.body) for c in nest.chains]
         self.around = [self._touch(s, ()) for s in nest.body if self._in_memory(s)]
         self.around_lets = sum(isinstance(s, Let) for s in nest.body)
+        self.heavy = any(isinstance(s, Let) and PRIMS[s.prim].cost >= HEAVY for s in walk(nest.body))
         dims = {n for e in (*self.outer.values(), *self.inner.values()) for n in names(e)}
         self.envs = [dict.fromkeys(dims, m) for m in MEASURE] if dims else [{}]
 
@@ -205,6 +211,8 @@ class Model:
                 continue  # LLVM works in powers of two, so three vectors are a tile of vectors
             if vectors == 8 and (var in self.inner or not self.nest.chains):
                 continue
+            if vectors > 2 and self.heavy:
+                continue  # an exponential of one vector keeps many registers busy
             for packed in packs:
                 if vectors > 2 and self._gathers(var, packed):
                     continue  # lane by lane, that is a lot of code
@@ -265,8 +273,17 @@ class Model:
     # What they cost.
 
     def score(self, plan: Plan) -> float:
-        """Cycles over the least possible ones, summed over the measures of the named dimensions."""
-        return sum(self.cycles(plan, env) / self._ideal(env) for env in self.envs)
+        """Cycles over the least possible ones, summed over the measures of the named dimensions.
+
+        Code has its price too: the instructions of all tiles, large and small, are written out.
+        """
+        written = 1
+        for var, size in plan.tile:
+            written *= sum(tile_sizes(self.outer[var], size))
+        if plan.vector in self.outer and self.outer[plan.vector] % plan.lanes != 0:
+            written *= 2
+        cost = sum(self.cycles(plan, env) / self._ideal(env) for env in self.envs)
+        return cost + CODE * written * plan.lanes / self.unit
 
     def _ideal(self, env: Mapping[str, int]) -> float:
         outputs = math.prod(evaluate(e, env) for e in self.outer.values())
@@ -307,7 +324,7 @@ class Model:
 
     def _tile(self, plan: Plan, sizes: Mapping[str, int], lanes: int, env: Mapping[str, int]) -> float:
         cells = math.prod(sizes.values())
-        vectors = lanes / self.unit
+        vectors = self._width(lanes)
         total = 6.0
         for chain, touches, sums, lets in zip(
             self.nest.chains, self.chains, self.sums, self.lets, strict=True
@@ -328,15 +345,21 @@ class Model:
         total += sum(self._access(plan, t, sizes, lanes) for t in self.around)
         return total + cells * vectors * self.around_lets
 
+    def _width(self, lanes: int) -> float:
+        """Cycles that a vector instruction takes; half of a 64-byte vector is often twice as fast."""
+        if 2 * lanes <= self.unit:
+            return 0.5 if self.machine.vector_bytes == 64 else 1.0
+        return lanes / self.unit
+
     def _access(self, plan: Plan, t: Touch, sizes: Mapping[str, int], lanes: int) -> float:
         copies = math.prod(size for var, size in sizes.items() if t.moves(var))
         stride = t.moves(plan.vector)
         if stride == 0:
             return copies * 0.5
         if stride == 1 and plan.vector in self.inner and copies > STREAMS:
-            return copies * lanes / self.unit * 2
+            return copies * self._width(lanes) * 2
         if stride == 1 or t.stmt.buffer.name in plan.packed:
-            return copies * lanes / self.unit
+            return copies * self._width(lanes)
         extent = self.outer.get(plan.vector, lanes)
         real = extent if isinstance(extent, int) and extent < lanes else lanes
         near = abs(stride) <= NEAR or any(t.moves(v) == 1 for v, _ in plan.tile)

@@ -13,6 +13,24 @@ Each outermost loop of a kernel is treated by itself:
 6. outermost loops are shared by threads, if the machine has more than one.
 
 Whatever a nest does not allow is left out: the result may be slower, never wrong.
+
+>>> from graphc.ir.dims import Dim
+>>> from graphc.ir.types import DType
+>>> from graphc.kernel.ir import Buffer, Let, Parameter, Temp
+>>> x, y = (Buffer(n, DType.F32, (Dim.of("N"), 32)) for n in "xy")
+>>> t, u, at = Temp("t", DType.F32), Temp("u", DType.F32), (Dim.of("i"), Dim.of("j"))
+>>> row = For("j", 0, 32, (Load(t, x, at), Let(u, "tanh", (t,)), Store(y, at, u)))
+>>> kernel = Kernel("k", (Parameter(x, "in"), Parameter(y, "out")), (For("i", 0, Dim.of("N"), (row,)),))
+>>> new, steps = schedule(kernel, Machine("znver4", 64, 32, 32 << 10, 1 << 20, 2), flops=Dim.of("N"), threads=2)
+>>> print(new)
+kernel k(x: f32[32*N] in, y: f32[32*N] out)
+  for ijo in 0..N parallel
+    for iji in 0..32 vector(32)
+      t = load x[iji+32*ijo]
+      u = tanh t
+      store y[iji+32*ijo], u
+>>> steps
+('fuse i j', 'split ij 32', 'vectorize iji 32', 'parallelize ijo')
 """
 
 from __future__ import annotations

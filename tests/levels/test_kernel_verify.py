@@ -93,9 +93,7 @@ BAD = {
     "not proved to fit into 4 lanes": outside(over(Kind.VECTOR, 8, Store(Y, (0, Dim.of("v")), one), lanes=4)),
     "straight-line code only": outside(over(Kind.VECTOR, 8, For("j", 0, 8, ()), lanes=8)),
     "two iterations may meet at y[0,0]": outside(over(Kind.VECTOR, 8, Store(Y, (0, 0), one), lanes=8)),
-    "a parallel loop is outermost": outside(
-        For("i", 0, N, (over(Kind.PARALLEL, 8, Store(Y, (i, 0), one)),))
-    ),
+    "a parallel loop is outermost": outside(For("i", 0, N, (over(Kind.PARALLEL, 8, Store(Y, (i, 0), one)),))),
     "may meet at y[0,0]": outside(over(Kind.PARALLEL, 8, Accumulate(Y, (0, 0), "add", (one,)))),
     "may meet at y[n,0]": outside(
         over(Kind.PARALLEL, 8, Load(n, W, (Dim.of("v"),)), Store(Y, (Dim.of("n"), 0), one))

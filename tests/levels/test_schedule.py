@@ -16,6 +16,7 @@ from graphc.kernel.ir import (
     Buffer,
     For,
     Kernel,
+    Let,
     Literal,
     Load,
     Parameter,
@@ -38,7 +39,7 @@ from graphc.kernel.schedule import (
     unroll,
     vectorize,
 )
-from graphc.kernel.staging import stage
+from graphc.kernel.staging import stage, stage_store
 from graphc.kernel.tiling import fission, vector_reduction
 from graphc.kernel.verify import verify
 
@@ -234,3 +235,49 @@ def test_vector_reduction_covers_an_outer_reduction_loop() -> None:
     run_kernel(new, {"C": data, "Y": out}, {"N": 9})
     assert out[0] == data.max()
     assert str(new).count("alloc") == 2
+
+
+def test_stage_store_turns_a_tile_round() -> None:
+    flipped = over(loop("i", 4, loop("j", 8, Load(a, Y, (8 * i + j,)), Store(Z, (j, i), a))))
+    new, forward = stage_store(flipped, "i", "Z")
+    verify(new)
+    assert str(new).splitlines()[1:] == [
+        "  alloc Z_tile: f32[4,8] stack",
+        "  for i in 0..4",
+        "    for j in 0..8",
+        "      a = load Y[8*i+j]",
+        "      store Z_tile[i,j], a",
+        "  for j_2 in 0..8",
+        "    for i_2 in 0..4",
+        "      c = load Z_tile[i_2,j_2]",
+        "      store Z[j_2,i_2], c",
+    ]
+    assert forward.lines == ((0,), (2, 7), (3, 6), (4,), (1, 5, 8, 9))
+    with pytest.raises(ScheduleError, match="not constant"):
+        stage_store(product_copy(), "i", "D")
+
+
+def product_copy() -> Kernel:
+    body = (Load(a, C, (i, j)), Store(Buffer("D", F32, (6, N)), (j, i), a))
+    parameters = (Parameter(C, "in"), Parameter(Buffer("D", F32, (6, N)), "out"))
+    return Kernel("copy", parameters, (For("i", 0, N, (For("j", 0, 6, body),)),))
+
+
+def test_fission_lets_a_scattered_sum_stand_alone() -> None:
+    """What data select stays scalar; what is computed before it can become a vector."""
+    where = Buffer("where", DType.I64, (16,))
+    at = Temp("at", DType.I64)
+    body = (Load(at, where, (i,)), Load(a, Y, (i,)), Let(b, "tanh", (a,)), Store(Y, (i,), b))
+    total = Accumulate(Z, (0, Dim.of("at")), "add", (one,))
+    kernel = Kernel(
+        "k",
+        (Parameter(where, "in"), Parameter(Y, "inout"), Parameter(Z, "inout")),
+        (loop("i", 16, *body, total),),
+    )
+    with pytest.raises(ScheduleError, match="may meet at Z"):
+        vectorize(kernel, "i", 16)
+    new, forward = fission(kernel, "i")
+    first, second = forward.loops("i")
+    verify(vectorize(new, first, 16)[0])
+    with pytest.raises(ScheduleError, match="may meet at Z"):
+        vectorize(new, second, 16)
