@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from graphc.lang.functions import apply
+from graphc.lang.apply import apply
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike
 from graphc.ops.row import Row

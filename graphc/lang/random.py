@@ -20,7 +20,7 @@ from graphc.errors import DTypeError
 from graphc.ir.dims import Index
 from graphc.ir.node import node
 from graphc.ir.types import DType, Shape, dtype_of, shape_of
-from graphc.lang.functions import apply, broadcast_to, cast, size_as
+from graphc.lang.apply import apply, broadcast_to, cast, size_as
 from graphc.lang.source import operation
 from graphc.lang.tensor import ShapeLike, Tensor
 from graphc.ops.leaves import Iota

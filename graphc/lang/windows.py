@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import Index
 from graphc.ir.node import node
-from graphc.lang.functions import apply, common, pad_node, reshape
+from graphc.lang.apply import apply, common, expand
+from graphc.lang.shapes import pad_node, reshape
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor
 from graphc.ops.conv import Conv, window_count
@@ -152,7 +153,6 @@ def avg_pool2d(
         return apply("div", total, float(k[0] * k[1]))
     # How many elements each window holds that are no padding: the same pooling of ones.
     ones = node(Const.of(1.0, t.dtype))
-    from graphc.lang.functions import expand
 
     area = pad_node(expand(ones, (1, 1, *t.shape[2:])), [(0, 0), (0, 0), *around])
     return apply("div", total, Tensor(node(Window("sum", k, s), area)))
