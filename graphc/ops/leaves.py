@@ -58,7 +58,7 @@ class Variable:
     __slots__ = ("trainable", "value")
 
     def __init__(self, value: Array, *, trainable: bool = True) -> None:
-        self.value = np.ascontiguousarray(value)
+        self.value = np.asarray(value, order="C")  # ascontiguousarray would give a scalar an axis
         self.trainable = trainable
 
 

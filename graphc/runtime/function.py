@@ -97,6 +97,7 @@ class Function:
         self._names = tuple(n.op.title for n in graph.inputs if isinstance(n.op, Input))
         self._wanted = tuple(n.type.dtype.numpy for n in graph.inputs)
         self._out_dtypes = tuple(n.type.dtype.numpy for n in graph.outputs)
+        self._updated = tuple(p.op.variable for p, _ in graph.updates if isinstance(p.op, Param))
         # A named dimension is read off one axis of one argument; all others are compared with it.
         self._dim_sources = dim_sources(graph.inputs)
         self._static = tuple(
@@ -133,6 +134,9 @@ class Function:
         """Natively: write the addresses of the caller's arrays into the table, and call."""
         key = tuple(arrays[k].shape[axis] for _, k, axis in self._dim_sources)
         layout = compiled.layout
+        for k, a in enumerate(arrays):  # an argument must not change under the kernels that update parameters
+            if any(np.may_share_memory(a, v.value) for v in self._updated):
+                arrays[k] = a.copy()
         with self._lock:
             space = self._workspaces.get(key)
             if space is None:
