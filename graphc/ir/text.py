@@ -124,6 +124,7 @@ class _Reader:
         self.operations, self.source = operations, source
         self.defined: dict[int, _Line] = {}
         self.built: dict[int, Node] = {}
+        self.types: dict[str, TensorType] = {}
 
     def graph(self) -> Graph:
         name = ""
@@ -183,10 +184,10 @@ class _Reader:
     def node(self, line: _Line) -> Node:
         """The node of a line; its operands stand before it."""
         at, match = line.at, line.match
-        first = match.start(4)
-        spans = [(first + m.start(), first + m.end()) for m in re.finditer(r"%\d+", match[4])]
-        for operand, span in zip(line.operands, spans, strict=True):
+        for operand in line.operands:
             if operand not in self.built:
+                place = next(m for m in re.finditer(r"%(\d+)", match[4]) if int(m[1]) == operand)
+                span = match.start(4) + place.start(), match.start(4) + place.end()
                 if operand in self.defined:
                     raise self.later(line, operand, span)
                 raise self.error(f"%{operand} is not defined", at, span)
@@ -221,12 +222,18 @@ class _Reader:
         return made
 
     def type(self, line: _Line) -> TensorType:
-        dtype, _, dims = line.match[2][:-1].partition("[")
-        return TensorType(dtype_of(dtype), tuple(parse(d) for d in dims.split(",")) if dims.strip() else ())
+        text = line.match[2]
+        if text not in self.types:
+            dtype, _, dims = text[:-1].partition("[")
+            shape = tuple(parse(d) for d in dims.split(",")) if dims.strip() else ()
+            self.types[text] = TensorType(dtype_of(dtype), shape)
+        return self.types[text]
 
     def attributes(self, line: _Line) -> dict[str, object]:
+        if not line.match[5]:
+            return {}
         try:
-            call = ast.parse(f"_({line.match[5] or ''})", mode="eval").body
+            call = ast.parse(f"_({line.match[5]})", mode="eval").body
         except SyntaxError as error:
             raise GraphError("cannot read the attributes", why=error.msg) from None
         if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
