@@ -83,7 +83,7 @@ class _ModuleEmitter:
         self._texts: list[str] = []
         self._declared: dict[str, None] = {}
         self._vector_functions: dict[tuple[str, DType, int], None] = {}
-        self._functions: dict[tuple[Kernel, tuple[bool, ...]], tuple[_Function, ...]] = {}
+        self._functions: dict[tuple[str, tuple[bool, ...]], tuple[_Function, ...]] = {}
         self._names: set[str] = set()
         self._scratch: list[tuple[int, Index]] = []
 
@@ -92,7 +92,8 @@ class _ModuleEmitter:
         calls: list[tuple[Call, str, _Function]] = []
         for c, call in enumerate(self._program.calls):
             repeated = tuple(call.arguments.count(a) > 1 for a in call.arguments)
-            key = (call.kernel, repeated)
+            # Kernels that differ in the sign of a zero are equal, but their texts are not.
+            key = (str(call.kernel), repeated)
             if key not in self._functions:
                 self._functions[key] = self._kernel(call.kernel, repeated, line)
             line += len(str(call.kernel).splitlines()) + 1
