@@ -53,7 +53,7 @@ _HEADS = (
     *("worst", "gradient", "difference", "verdict"),
 )
 _EPSILON = 2.0**-52
-_SETTLED = 1e-3  # an error of the difference beyond this part of its value is no judgement
+_SETTLED = 1e-4  # an error of the difference beyond this part of its value is no judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,11 +310,7 @@ def difference(
         scale = max(abs(left), abs(right), abs(value))
         smooth = abs(jump_half) <= max(0.7 * abs(jump_whole), 1e-4 * scale + atol, 4 * noise)
         tolerance = atol + rtol * max(abs(value), abs(expected))
-        if (
-            smooth
-            and error <= max(tolerance, _SETTLED * scale)
-            and abs(value - expected) <= tolerance + error
-        ):
+        if smooth and error <= tolerance and abs(value - expected) <= tolerance + error:
             return Difference(value, error, left, right, False)
     assert best is not None
     # At a kink the sides stay apart however small the step; at a jump the differences grow without bound.

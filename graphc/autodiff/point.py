@@ -41,8 +41,14 @@ class Point:
 
 
 def leaves(outputs: Sequence[Node]) -> list[Node]:
-    """The inputs and parameters that outputs are computed from, in the order of the graph."""
-    return [n for n in toposort(outputs) if isinstance(n.op, (Input, Param))]
+    """The inputs and parameters that outputs are computed from, in the order in which they are needed."""
+    return [n for n in by_use(toposort(outputs)) if isinstance(n.op, (Input, Param))]
+
+
+def by_use(order: Sequence[Node]) -> list[Node]:
+    """What has no operands, ordered by who uses it first: of W2 @ (W1 @ x), first W1 and x, then W2."""
+    found = {s: None for n in order for s in n.src if not s.src}
+    return list(found | {n: None for n in order if not n.src})
 
 
 def point_at(outputs: Sequence[Node], at: At | None) -> Point:

@@ -33,6 +33,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from graphc.autodiff.backprop import Edge, Quantity, Sum, Trace
+from graphc.autodiff.point import by_use
 from graphc.autodiff.reverse import GradEdge
 from graphc.ir.node import Node
 from graphc.ir.types import Array
@@ -41,7 +42,7 @@ from graphc.ops.views import Expand, Reshape, is_unit
 from graphc.show.formula import ATOM, MATRIX, Formula, add, formulas
 from graphc.show.naming import name_nodes
 from graphc.show.notation import compose, subject
-from graphc.show.text import Table, array_text
+from graphc.show.text import Table, array_text, number
 
 _LONG = 40  # the longest text of a formula that is carried on to the next step
 
@@ -74,9 +75,8 @@ def chain_of(record: Trace) -> Chain:
         if last[e.source] == k and writer.uses[e.source] > 1:
             sums.append(writer.sum(e.source))
     gradients = [writer.gradient(w, g) for w, g in zip(record.wrt, record.gradients.wrt, strict=True)]
-    named = [n for n in record.forward if n in writer.symbols]
-    inputs_first = [*(n for n in named if not n.src), *(n for n in named if n.src)]
-    forward = tuple(writer.known(n) for n in inputs_first)
+    inputs_first = [*by_use(record.forward), *(n for n in record.forward if n.src)]
+    forward = tuple(writer.known(n) for n in inputs_first if n in writer.symbols)
     output = writer.known(record.output)
     return Chain(
         output, forward, tuple(edges), tuple(sums), tuple(gradients), record.gradients.edges, writer.symbols
@@ -184,8 +184,10 @@ class _Writer:
         result = self.record.maps[e].result
         if image == u and e.node.type.shape == e.source.type.shape:
             return _quantity(symbol, Formula.number(1.0), None)
-        if isinstance(result.op, Expand) or image.latex == u.latex:
+        if isinstance(result.op, Expand) or image == u:
             image = subject(result, image)
+        elif image.latex == u.latex:  # axes of length 1 came or went, which LaTeX hides elsewhere
+            image = Formula(image.text, subject(result, u).latex)
         formula = Formula(f"U -> {image.text}", rf"U \mapsto {image.latex}")
         return _quantity(symbol, formula, None)
 
@@ -249,7 +251,9 @@ def _differs(q: Quantity) -> bool:
 
 def _repeats(q: Quantity) -> bool:
     """Whether the value says nothing that the formula does not: all elements are the number that it is."""
-    return q.value is not None and q.value.ndim > 0 and _value(q).endswith(f"all {q.formula}")
+    if q.value is None or q.value.ndim == 0 or not q.value.size:
+        return False
+    return bool((q.value == q.value.flat[0]).all()) and number(q.value.flat[0]) == q.formula
 
 
 def quantity_text(q: Quantity) -> str:

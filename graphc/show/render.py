@@ -327,7 +327,7 @@ def _number(value: Array | None) -> str:
     if value is None:
         return ""
     if value.size <= _FEW or value.dtype.kind == "b":
-        return _minus(array_text(value, 4 if value.size == 1 else 3))
+        return _minus(array_text(value, 4 if value.size == 1 else 2))
     low, high = (number(float(v), 2) for v in (value.min(), value.max()))
     return _minus(low if low == high else f"{low}…{high}")
 

@@ -115,3 +115,10 @@ def test_only_leaves_can_be_moved() -> None:
     x = gc.input("x")
     with pytest.raises(ArgumentError, match="is no input"):
         gradcheck(gc.exp(x * x), x * x, at={x: 1.0})
+
+
+def test_a_kink_close_by_does_not_blur_the_difference() -> None:
+    x = gc.input("x", (3,))
+    report = gradcheck(gc.sum(gc.relu(x - 1.0) * x), x, at={x: [1.0001, 1.001, 0.99999]})
+    assert report.ok and not report.tensors[0].kinks
+    assert report.tensors[0].max_abs_error < 1e-7

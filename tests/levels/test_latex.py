@@ -25,16 +25,18 @@ from graphc.show.notation import matrix_product
 
 # The text of a formula is evaluated with these: NumPy, and the rows of the op table.
 WORLD: dict[str, object] = {
-    **{
-        "sum": np.sum,
-        "max": np.max,
-        "min": np.min,
-        "outer": np.outer,
-        "einsum": np.einsum,
-        "where": np.where,
-    },
-    **{"reshape": np.reshape, "ones": np.ones, "broadcast": np.broadcast_to, "transpose": np.transpose},
-    **{"concat": lambda *a: np.concatenate(a), "gather": np.take},
+    "sum": np.sum,
+    "max": np.max,
+    "min": np.min,
+    "outer": np.outer,
+    "einsum": np.einsum,
+    "where": np.where,
+    "reshape": np.reshape,
+    "ones": np.ones,
+    "broadcast": np.broadcast_to,
+    "transpose": np.transpose,
+    "concat": lambda *a: np.concatenate(a),
+    "gather": np.take,
 }
 
 
