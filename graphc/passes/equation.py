@@ -215,7 +215,7 @@ def components(pattern: Pattern, size: int) -> list[Expr]:
                 row = row_named(name)
                 given = [values(o) for o in operands]
                 return [
-                    row.expr.subs(dict(zip(row.symbols, at, strict=False)), simultaneous=True)
+                    row.expr.xreplace(dict(zip(row.symbols, at, strict=False)))
                     for at in zip(*given, strict=True)
                 ]
             case Reduction(kind="sum", operand=operand):

@@ -329,7 +329,11 @@ def build(pattern: Pattern, m: Match, like: Node | None = None) -> Node:
         case Wild(name=name) | Constant(name=name):
             return m.nodes[name]
         case Number(value=value):
-            return constant_like(value, like or m.root)
+            like = like or m.root
+            if isinstance(value, bool):
+                truth = node(Const.of(value))
+                return node(Expand(like.type.shape), truth) if like.type.rank else truth
+            return constant_like(value, like)
         case Call(name=name, operands=operands):
             built = {k: build(p, m, like) for k, p in enumerate(operands) if not isinstance(p, Number)}
             # A number takes its type from its siblings; the condition of a choice says nothing about it.

@@ -17,9 +17,10 @@ from graphc.passes.rules_algebra import ALGEBRA
 from graphc.passes.rules_reductions import REDUCTIONS
 from graphc.passes.rules_stability import STABILITY
 from graphc.passes.rules_views import VIEWS
+from graphc.passes.rules_windows import WINDOWS
 
 GROUPS: Mapping[str, Sequence[Rule]] = MappingProxyType(
-    {"algebra": (*ALGEBRA, *VIEWS, *REDUCTIONS), "stability": STABILITY, "fold": FOLD}
+    {"algebra": (*ALGEBRA, *VIEWS, *WINDOWS, *REDUCTIONS), "stability": STABILITY, "fold": FOLD}
 )
 """The rules of each pass, in the order in which they are tried."""
 

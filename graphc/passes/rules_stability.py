@@ -109,6 +109,8 @@ STABILITY: tuple[Rule, ...] = (
         equation=("exp(x)/Σ exp(x) = exp(x − m)/Σ exp(x − m), m = max x",
                   r"\frac{e^{x}}{\sum e^{x}} = \frac{e^{x-m}}{\sum e^{x-m}},\ m = \max x"),
     ),
+    rule("exp-times-inverse",         exp(x) * Viewed(1 / y, "v"),    exp(x) / Viewed(y, "v"), exact="stable"),
+    rule("exp-times-reciprocal",      exp(x) * Viewed(reciprocal(y), "v"), exp(x) / Viewed(y, "v"), exact="stable"),
     rule(
         "log-softmax", log(Viewed(softmax, "v")), Viewed(x - Spread(log(total)), "v"), exact="stable",
     ),
