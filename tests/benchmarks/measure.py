@@ -1,0 +1,244 @@
+"""One workload in one process: prepare every competitor, compare what they compute, then time them in turns.
+
+| competitor     | module        | for                        |
+|----------------|---------------|----------------------------|
+| `graphc`       | `with_graphc` | everything                 |
+| `PyTorch`      | `with_torch`  | everything                 |
+| `torch.compile`| `with_torch`  | everything                 |
+| `JAX jit`      | `with_jax`    | everything                 |
+| `ONNX Runtime` | `with_onnx`   | values, without gradients  |
+
+A competitor that fails, takes too long to compile or computes something else is left out of the race, with a note.
+
+>>> result = measure("scalars", threads=1, seconds=0.1, only=("graphc",))
+>>> result.competitors[0].name, result.competitors[0].note, result.competitors[0].error
+('graphc', '', 0.0)
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import numpy as np
+
+from tests.benchmarks import arrays, networks, scalars
+from tests.benchmarks.limits import Arithmetic, Stream
+from tests.benchmarks.timing import Timing, interleave, ratio
+from tests.benchmarks.workload import Array, Prepared, Problem, Workload
+
+WORKLOADS: dict[str, Workload] = {
+    w.name: w for w in (*scalars.WORKLOADS, *networks.WORKLOADS, *arrays.WORKLOADS)
+}
+
+COMPILE_LIMIT = 90.0
+_NO_FLOOR = 1e-8  # a floor below this says nothing: the cost is that of a call
+
+
+@dataclass(frozen=True, slots=True)
+class Competitor:
+    """Where a framework's `prepare(problem, threads)` is, and what must be installed for it."""
+
+    name: str
+    module: str
+    function: str
+    packages: tuple[str, ...]
+    gradients: bool = True
+
+    def missing(self) -> list[str]:
+        return [p for p in self.packages if importlib.util.find_spec(p) is None]
+
+    def applies(self, problem: Problem) -> bool:
+        return self.gradients or not (problem.gradients or problem.optimizer)
+
+    def load(self) -> Callable[[Problem, int], Prepared]:
+        module = importlib.import_module(f"tests.benchmarks.{self.module}")
+        prepare: Callable[[Problem, int], Prepared] = getattr(module, self.function)
+        return prepare
+
+
+GRAPHC = "graphc"
+COMPETITORS = (
+    Competitor(GRAPHC, "with_graphc", "prepare", ("graphc",)),
+    Competitor("PyTorch", "with_torch", "eager", ("torch",)),
+    Competitor("torch.compile", "with_torch", "compiled", ("torch",)),
+    Competitor("JAX jit", "with_jax", "prepare", ("jax", "jaxlib")),
+    Competitor("ONNX Runtime", "with_onnx", "prepare", ("onnx", "onnxruntime"), gradients=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One competitor: seconds until the first result, again from its caches, and for a call; or a note why not.
+
+    `ratio` is how many times longer than graphc it takes, `error` the largest deviation from the reference.
+    """
+
+    name: str
+    note: str = ""
+    first: float | None = None
+    again: float | None = None
+    error: float | None = None
+    median: float | None = None
+    low: float | None = None
+    high: float | None = None
+    samples: int = 0
+    ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A workload on a number of threads; rates in flop/s and byte/s, times in seconds."""
+
+    workload: str
+    title: str
+    threads: int
+    flops: float
+    traffic: float
+    peak: float
+    bandwidth: float
+    floor: float | None
+    competitors: tuple[Measured, ...]
+
+    def of(self, name: str) -> Measured | None:
+        return next((c for c in self.competitors if c.name == name), None)
+
+    @property
+    def best_peer(self) -> Measured | None:
+        peers = [c for c in self.competitors if c.name != GRAPHC and c.median is not None]
+        return min(peers, key=lambda c: c.median or 0.0, default=None)
+
+    @property
+    def share(self) -> float | None:
+        """Of the floor: 1 would be as fast as the machine can."""
+        own = self.of(GRAPHC)
+        return None if own is None or own.median is None or self.floor is None else self.floor / own.median
+
+
+class TimeLimit(BaseException):
+    """Raised by the alarm; no Exception, since compilers catch those and go on in another way."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeLimit after some seconds; only in the main thread."""
+
+    def alarm(number: int, frame: FrameType | None) -> None:
+        raise TimeLimit
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def measure(name: str, *, threads: int, seconds: float, only: Sequence[str] = ()) -> Result:
+    """Measure a workload by all competitors that are installed, or those in `only`; about `seconds` of timing."""
+    problem = WORKLOADS[name].problem()
+    expected = importlib.import_module("tests.benchmarks.with_graphc").reference(problem)
+    ready: dict[str, Prepared] = {}
+    entries: dict[str, Measured] = {}
+    for c in COMPETITORS:
+        if (not only or c.name in only) and not c.missing() and c.applies(problem):
+            entries[c.name], prepared = _prepared(c, problem, threads, expected)
+            if prepared is not None:
+                ready[c.name] = prepared
+    limits: dict[str, Arithmetic | Stream] = {
+        "peak": Arithmetic(problem.dtype, threads),
+        "read": Stream("read", problem.traffic, threads),
+        "copy": Stream("copy", problem.traffic, threads),
+    }
+    calls = {k: p.call for k, p in ready.items()} | {k: limit.call for k, limit in limits.items()}
+    timings = interleave(calls, seconds)
+    # The best round: a limit is what the machine can do, not what others leave of it.
+    rates = {k: limit.amount / min(timings[k].rounds) for k, limit in limits.items()}
+    bandwidth = max(rates["read"], rates["copy"])
+    floor = max(problem.flops / rates["peak"], problem.traffic / bandwidth)
+    return Result(
+        name,
+        WORKLOADS[name].title,
+        threads,
+        problem.flops,
+        problem.traffic,
+        rates["peak"],
+        bandwidth,
+        floor if floor >= _NO_FLOOR else None,
+        tuple(_timed(entry, timings) for entry in entries.values()),
+    )
+
+
+def _timed(entry: Measured, timings: dict[str, Timing]) -> Measured:
+    t = timings.get(entry.name)
+    if t is None:
+        return entry
+    own = timings.get(GRAPHC)
+    return Measured(
+        entry.name,
+        entry.note,
+        entry.first,
+        entry.again,
+        entry.error,
+        t.median,
+        t.low,
+        t.high,
+        t.samples,
+        ratio(t, own) if own is not None else None,
+    )
+
+
+def _prepared(
+    competitor: Competitor, problem: Problem, threads: int, expected: Sequence[Array]
+) -> tuple[Measured, Prepared | None]:
+    """Compile a competitor, call it once and check its results; its parameters are back at the start."""
+    name, again = competitor.name, None
+    try:
+        with time_limit(COMPILE_LIMIT):
+            prepare = competitor.load()
+            first, prepared = _first(prepare, problem, threads)
+            error = _deviation(prepared.read(), expected, problem)
+            if name == GRAPHC:
+                again, _ = _first(prepare, problem, threads)
+            prepared.reset()
+    except TimeLimit:
+        return Measured(name, f"not compiled in {COMPILE_LIMIT:.0f} s"), None
+    except Exception as problem_met:  # any failure of any framework: the others go on
+        text = (str(problem_met).strip() or type(problem_met).__name__).splitlines()[0]
+        return Measured(name, f"{type(problem_met).__name__}: {text[:300]}"), None
+    if not error <= problem.tolerance:
+        return Measured(name, f"differs by {error:.1e}", first, again, error), None
+    return Measured(name, "", first, again, error), prepared
+
+
+def _first(
+    prepare: Callable[[Problem, int], Prepared], problem: Problem, threads: int
+) -> tuple[float, Prepared]:
+    start = time.perf_counter()
+    prepared = prepare(problem, threads)
+    prepared.call()
+    return time.perf_counter() - start, prepared
+
+
+def _deviation(got: Sequence[Array], expected: Sequence[Array], problem: Problem) -> float:
+    """The largest |got − expected| of an array, relative to its largest magnitude; of parameters, their change."""
+    if len(got) != len(expected):
+        return float("inf")
+    start = list(problem.params.values()) if problem.optimizer is not None else []
+    before = [np.zeros(())] * (len(expected) - len(start)) + start
+    worst = 0.0
+    for g, e, b in zip(got, expected, before, strict=True):
+        if g.shape != e.shape:
+            return float("inf")
+        wide = e.astype(np.float64) - b
+        scale = float(np.abs(wide).max()) or 1.0
+        difference = float(np.abs(g.astype(np.float64) - b - wide).max()) / scale
+        worst = difference if not difference <= worst else worst  # NaN counts as worst
+    return worst

@@ -1,0 +1,143 @@
+"""What was measured, as tables for people and as JSON.
+
+>>> seconds(1.5e-6), seconds(0.25), seconds(None)
+('1.50 µs', '250 ms', '-')
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tests.benchmarks.measure import COMPETITORS, GRAPHC, Result
+
+
+def seconds(value: float | None) -> str:
+    """Three digits and a unit."""
+    if value is None:
+        return "-"
+    units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+    unit, scale = next((u for u in units if value >= u[1]), units[-1])
+    number = value / scale
+    return f"{number:.{2 if number < 10 else 1 if number < 100 else 0}f} {unit}"
+
+
+def times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}×"
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def show(console: Console, result: Result) -> None:
+    """The table of one workload."""
+    table = Table(
+        title=f"{result.workload}: {result.title}; {_threads(result.threads)}", title_justify="left"
+    )
+    table.add_column("competitor")
+    for column in ("median", "quartiles", "GFLOP/s", "time / graphc's", "first call", "deviation"):
+        table.add_column(column, justify="right")
+    best = result.best_peer
+    for c in result.competitors:
+        if c.median is None:
+            table.add_row(c.name, Text(c.note, style="red"), "", "", "", seconds(c.first), "")
+            continue
+        style = "bold" if c.name == GRAPHC else "cyan" if c is best else ""
+        rate = f"{result.flops / c.median / 1e9:.1f}" if result.flops >= 1e3 else "-"
+        table.add_row(
+            c.name,
+            seconds(c.median),
+            f"{seconds(c.low)} – {seconds(c.high)}",
+            rate,
+            times(c.ratio),
+            seconds(c.first),
+            f"{c.error or 0.0:.0e}",
+            style=style,
+        )
+    own = result.of(GRAPHC)
+    notes = [
+        f"peak {result.peak / 1e9:.0f} GFLOP/s, bandwidth {result.bandwidth / 1e9:.0f} GB/s over what it touches",
+        f"floor {seconds(result.floor)}, graphc reaches {percent(result.share)} of it",
+    ]
+    if own is not None and own.again is not None:
+        notes.append(f"graphc's first call from its cache: {seconds(own.again)}")
+    table.caption, table.caption_justify = "\n".join(notes), "left"
+    console.print(table)
+
+
+def summary(console: Console, results: Sequence[Result]) -> None:
+    """One line for each workload: ratio = best peer's time / graphc's time."""
+    table = Table(title="graphc against the best peer", title_justify="left")
+    table.add_column("workload")
+    for column in ("threads", "graphc", "best peer", "", "ratio", "floor", "share", "compile", "peer's"):
+        table.add_column(column, justify="left" if column == "best peer" else "right")
+    for r in results:
+        own, best = r.of(GRAPHC), r.best_peer
+        ratio = best.ratio if best else None
+        table.add_row(
+            r.workload,
+            str(r.threads),
+            seconds(own.median) if own else "-",
+            best.name if best else "-",
+            seconds(best.median) if best else "-",
+            Text(times(ratio), style="green" if ratio and ratio >= 1 else "red"),
+            seconds(r.floor),
+            percent(r.share),
+            seconds(own.first) if own else "-",
+            seconds(best.first) if best else "-",
+        )
+    console.print(table)
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    found = Path("/proc/cpuinfo")
+    model = ""
+    if found.exists():
+        lines = found.read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "cpu": model or platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load": list(os.getloadavg()),
+    }
+
+
+def versions() -> Mapping[str, str]:
+    """Of the packages of all competitors that are installed."""
+    found = {}
+    for name in dict.fromkeys(p for c in COMPETITORS for p in (*c.packages, "numpy", "llvmlite")):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def as_json(results: Sequence[Result]) -> dict[str, object]:
+    """All figures: times in seconds, rates in flop/s and byte/s."""
+    rows = []
+    for r in results:
+        best = r.best_peer
+        derived = {
+            "best_peer": best.name if best else None,
+            "ratio": best.ratio if best else None,
+            "share": r.share,
+        }
+        rows.append(asdict(r) | derived)
+    return {"machine": machine(), "versions": versions(), "results": rows}
+
+
+def _threads(count: int) -> str:
+    return "one thread" if count == 1 else f"{count} threads"

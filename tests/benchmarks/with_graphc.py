@@ -1,0 +1,83 @@
+"""graphc as a competitor; its reference back end gives the values that all others are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+import graphc as gc
+from graphc import nn
+from tests.benchmarks.workload import SGD, Adam, Array, Prepared, Problem, Value
+
+
+class Ops:
+    """See `workload.Ops`."""
+
+    exp = staticmethod(partial(gc.exp))
+    tanh = staticmethod(partial(gc.tanh))
+    sigmoid = staticmethod(partial(gc.sigmoid))
+    relu = staticmethod(partial(gc.relu))
+    sum = staticmethod(gc.sum)
+    max_pool2d = staticmethod(gc.max_pool2d)
+
+    def linear(self, x: Value, w: Value, b: Value) -> Value:
+        return x @ w + b
+
+    def conv2d(self, x: Value, w: Value, b: Value, padding: int) -> Value:
+        return gc.conv2d(x, w, padding=padding) + gc.reshape(b, (b.shape[0], 1, 1))
+
+    def flatten(self, x: Value) -> Value:
+        return gc.reshape(x, (x.shape[0], -1))
+
+    def cross_entropy(self, logits: Value, labels: Value) -> Value:
+        return -gc.mean(gc.pick(gc.log_softmax(logits), labels))
+
+
+def prepare(problem: Problem, threads: int, backend: str = "llvm") -> Prepared:
+    """Build the graph and compile it, for the shapes at hand."""
+    inputs = [gc.input(f"x{k}", a.shape, a.dtype) for k, a in enumerate(problem.inputs)]
+    params = {name: gc.param(name, init=a) for name, a in problem.params.items()}
+    found = problem.body(Ops(), params, *inputs)
+    outputs = list(found) if isinstance(found, tuple) else [found]
+    updates: nn.optimizers.Updates | None = None
+    memories: list[gc.Parameter] = []
+    if problem.gradients:
+        outputs += gc.grad(found, inputs)
+    elif problem.optimizer is not None:
+        optimizer = _optimizer(problem.optimizer)
+        updates = optimizer.updates(found, list(params.values()))
+        memories = optimizer.state
+    fn = gc.compile(inputs, outputs, updates=updates, backend=backend, threads=threads)
+    arguments = [a[()] for a in problem.inputs]  # scalars as NumPy's scalars
+    results: Array | Sequence[Array] = ()
+
+    def call() -> None:
+        nonlocal results
+        results = fn(*arguments)
+
+    def read() -> list[Array]:
+        trained = [p.value.copy() for p in params.values()] if updates else []
+        return [np.asarray(r) for r in results] + trained
+
+    def reset() -> None:
+        for name, a in problem.params.items():
+            params[name].value = a
+        for m in memories:
+            m.value = np.zeros_like(m.value)
+
+    return Prepared(call, read, reset)
+
+
+def reference(problem: Problem) -> list[Array]:
+    """What a call computes, by NumPy."""
+    made = prepare(problem, 1, backend="reference")
+    made.call()
+    return made.read()
+
+
+def _optimizer(spec: SGD | Adam) -> nn.SGD | nn.Adam:
+    if isinstance(spec, SGD):
+        return nn.SGD(spec.rate, momentum=spec.momentum)
+    return nn.Adam(spec.rate, spec.beta_1, spec.beta_2, spec.epsilon)
