@@ -190,3 +190,12 @@ def test_second_order_by_forward_over_reverse() -> None:
     (product,) = jvp(gradient, [x], [gc.const(v)])
     a, H = values([product, hessian(f, x)], {x: [0.1, 0.2, 0.3]})
     np.testing.assert_allclose(a, H @ v, rtol=1e-12)
+
+
+def test_a_tall_jacobian_takes_one_sweep_for_each_column() -> None:
+    from graphc.ir.node import toposort
+
+    x = gc.input("x", (2,))
+    y = gc.outer(gc.const(np.arange(1.0, 41.0)), gc.sin(x))
+    J = jacobian(y, x)
+    assert J.shape == (40, 2, 2) and len(toposort([J.node])) < 30

@@ -122,3 +122,12 @@ def test_a_kink_close_by_does_not_blur_the_difference() -> None:
     report = gradcheck(gc.sum(gc.relu(x - 1.0) * x), x, at={x: [1.0001, 1.001, 0.99999]})
     assert report.ok and not report.tensors[0].kinks
     assert report.tensors[0].max_abs_error < 1e-7
+
+
+def test_at_a_kink_only_slopes_between_the_sides_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    from graphc.ops.elementwise import constant_like
+
+    x = gc.input("x", (2,))
+    monkeypatch.setattr(Elementwise, "vjp", lambda self, n, k, up: constant_like(1.5, n))
+    report = gradcheck(gc.sum(gc.relu(x)), x, at={x: [0.0, 1.0]})
+    assert report.tensors[0].wrong == ((0,), (1,))
