@@ -207,13 +207,13 @@ def test_notebook_forms() -> None:
     assert t._repr_latex_() == t.to_latex() and t._repr_svg_() == t.to_svg()
 
 
-def test_a_long_chain_takes_linear_time() -> None:
+def test_the_record_of_a_long_chain_grows_with_its_length() -> None:
     x, y = gc.inputs("x y")
     h = x
-    for _ in range(2000):
+    for _ in range(500):
         h = gc.tanh(h + y)
     t = backprop(h, at={x: 0.1, y: 0.2})
-    assert len(t.edges) == 6000 and len(str(t)) < 2_000_000
+    assert len(t.edges) == 1500 and len(str(t)) < 400_000
 
 
 @pytest.mark.parametrize("fold", [gc.relu, gc.abs, gc.exp])
