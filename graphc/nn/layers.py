@@ -299,8 +299,8 @@ class Activation(Layer):
 class Dropout(Layer):
     """Zeros in random places, and the rest divided by 1 − rate; only while training.
 
-    The places are a function of the layer's seed and name and of `counter`, the number of the training step, so
-    that a run can be repeated exactly.  (N. Srivastava et al., JMLR 15, 2014, in its inverted form.)
+    The places are a function of the layer's seed and name and of `counter`, the number of the training step,
+    so that a run can be repeated exactly.  (N. Srivastava et al., JMLR 15, 2014, in its inverted form.)
     """
 
     kind = "dropout"
