@@ -135,7 +135,7 @@ class _Reader:
             if not code.strip():
                 continue
             if not name:
-                head = re.fullmatch(r"graph\s+(.*\S)\s*", code)
+                head = re.fullmatch(r"\s*graph\s+(.*\S)\s*", code)
                 if head is None:
                     raise self.error("this is no graph", at, fix='begin with a line "graph NAME"')
                 name = head[1]
@@ -238,6 +238,8 @@ class _Reader:
             raise GraphError("cannot read the attributes", why=error.msg) from None
         if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
             raise GraphError("cannot read the attributes", fix="write them as {key=value, ...}")
+        if len({k.arg for k in call.keywords}) < len(call.keywords):
+            raise GraphError("an attribute is given twice")
         return {k.arg: _literal(k.value) for k in call.keywords if k.arg is not None}
 
     def code(self, at: int) -> str:

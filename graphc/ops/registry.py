@@ -175,8 +175,11 @@ def _constant(given: Mapping[str, object], type: TensorType) -> Array:
     empty = _zeros(type)
     if "zlib" in given:
         _expect("a constant", given, "zlib")
-        # Never more bytes than the type has, whatever the text says.
-        data = zlib.decompressobj().decompress(base64.b85decode(_word(given["zlib"])), empty.nbytes + 1)
+        try:
+            # Never more bytes than the type has, whatever the text says.
+            data = zlib.decompressobj().decompress(base64.b85decode(_word(given["zlib"])), empty.nbytes + 1)
+        except zlib.error as error:
+            raise GraphError("the bytes of the constant are damaged", why=str(error)) from None
         if len(data) != empty.nbytes:
             raise GraphError(f"the bytes of the constant are not those of a {type}")
         return np.frombuffer(data, type.dtype.numpy).reshape(empty.shape)

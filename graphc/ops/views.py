@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -202,7 +203,7 @@ def flip(x: Node, axes: tuple[int, ...]) -> Node:
     return node(Slice(starts, tuple(-1 if k in axes else 1 for k in range(len(shape))), shape), x)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pad(Op):
     """`lo` and `hi` elements around, `interior` elements between neighbours, all equal to `value`."""
 
@@ -212,6 +213,16 @@ class Pad(Op):
     hi: Shape
     interior: tuple[int, ...]
     value: float
+
+    def _content(self) -> tuple[object, ...]:
+        # The bits of the value: 0.0 and -0.0 are two paddings, and NaN is one.
+        return self.lo, self.hi, self.interior, struct.pack("d", self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pad) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
 
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands

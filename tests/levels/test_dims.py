@@ -28,11 +28,19 @@ def _constant(value: int) -> Formula:
 
 
 def _binary(f: Callable[[Index, Index], Index]) -> Callable[[tuple[Formula, Formula]], Formula]:
-    return lambda ab: (f(ab[0][0], ab[1][0]), lambda env: f(ab[0][1](env), ab[1][1](env)))  # type: ignore[return-value,arg-type]
+    def both(ab: tuple[Formula, Formula]) -> Formula:
+        (d, x), (e, y) = ab
+        return f(d, e), lambda env: int(f(x(env), y(env)))  # type: ignore[call-overload]
+
+    return both
 
 
 def _by_number(f: Callable[[Index, int], Index]) -> Callable[[tuple[Formula, int]], Formula]:
-    return lambda an: (f(an[0][0], an[1]), lambda env: f(an[0][1](env), an[1]))  # type: ignore[return-value]
+    def both(an: tuple[Formula, int]) -> Formula:
+        (d, x), n = an
+        return f(d, n), lambda env: int(f(x(env), n))  # type: ignore[call-overload]
+
+    return both
 
 
 def _grow(inner: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
@@ -42,7 +50,9 @@ def _grow(inner: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
 
 
 FORMULAS = st.recursive(
-    st.one_of(st.sampled_from(VARIABLES).map(_variable), st.integers(-9, 9).map(_constant)), _grow, max_leaves=8
+    st.one_of(st.sampled_from(VARIABLES).map(_variable), st.integers(-9, 9).map(_constant)),
+    _grow,
+    max_leaves=8,
 )
 ENVS = st.fixed_dictionaries({name: st.integers(0, 40) for name in VARIABLES})
 
@@ -102,7 +112,9 @@ def test_the_printed_form_is_the_one_that_people_write() -> None:
     assert names(N * ((H + 1) // 2)) == ("H", "N")
 
 
-@pytest.mark.parametrize("text", ["", "N+", "N/2", "N**2", "f(N)", "floor(N)", "floor(N/0)", "floor(N/M)", "1.5", "N; M"])
+@pytest.mark.parametrize(
+    "text", ["", "N+", "N/2", "N**2", "f(N)", "floor(N)", "floor(N/0)", "floor(N/M)", "1.5", "N; M"]
+)
 def test_what_is_no_dimension_is_refused(text: str) -> None:
     with pytest.raises(GraphError, match="is no dimension"):
         parse(text)
