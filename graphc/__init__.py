@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphc.autodiff.backprop import backprop
+from graphc.show.backprop import backprop
 from graphc.autodiff.check import gradcheck
 from graphc.autodiff.forward import hessian, jacobian, jvp
 from graphc.autodiff.reverse import grad, vjp

@@ -3,7 +3,7 @@
 A gradient is written as the symbol ∂f/∂q and as a formula in the names of the forward pass, which is
 carried along the pass and given up (for the symbol) where it grows long.
 
->>> from graphc.autodiff.backprop import backprop
+>>> from graphc.show.backprop import backprop
 >>> from graphc.lang.tensor import inputs
 >>> x, y = inputs("x y")
 >>> print(backprop(x * x * y, at={x: 3.0, y: 2.0}))
@@ -31,10 +31,11 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from graphc.autodiff.backprop import Edge, Quantity, Sum, Trace
 from graphc.autodiff.point import by_use
 from graphc.autodiff.reverse import GradEdge
+from graphc.autodiff.trace import Trace
 from graphc.ir.node import Node
 from graphc.ir.types import Array
 from graphc.ops.elementwise import Cast
@@ -45,6 +46,42 @@ from graphc.show.notation import compose, subject
 from graphc.show.text import Table, array_text, number
 
 _LONG = 40  # the longest text of a formula that is carried on to the next step
+
+
+class Quantity(NamedTuple):
+    """Something with a symbol, a formula and a value: `∂f/∂q`, `z`, -4.
+
+    The formula is in the symbols of the forward pass where that is short, else in those of the step before.
+    The value is None where there is none: the local gradient of a structural operation is a linear map, which
+    the formula says (`U -> U @ W.T`).
+    """
+
+    symbol: str
+    formula: str
+    latex_symbol: str
+    latex: str
+    value: Array | None
+
+    def __str__(self) -> str:
+        return quantity_text(self)
+
+
+class Edge(NamedTuple):
+    """One step of the chain rule: upstream × local = downstream, from a node to one of its operands."""
+
+    node: Quantity
+    operand: Quantity
+    upstream: Quantity
+    local: Quantity
+    downstream: Quantity
+
+
+class Sum(NamedTuple):
+    """The shares of an operand that is used several times, and their sum."""
+
+    operand: Quantity
+    shares: tuple[Quantity, ...]
+    total: Quantity
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.autodiff.backprop import Backprop, Edge, backprop
 from graphc.lang.tensor import Tensor
+from graphc.show.backprop import Backprop, backprop
+from graphc.show.chain import Edge
 
 
 def triples(t: Backprop) -> dict[str, tuple[float, float, float]]:

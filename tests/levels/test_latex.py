@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.autodiff.backprop import backprop
 from graphc.autodiff.point import point_at
 from graphc.errors import GraphcError, InternalError
 from graphc.ir.node import Node
 from graphc.lang.tensor import Tensor
 from graphc.ops.elementwise import Elementwise
 from graphc.ops.table import ROWS
+from graphc.show.backprop import backprop
 from graphc.show.derive import derive
 from graphc.show.formula import Formula, add, difference, formulas, number_latex, power, product, quotient
 from graphc.show.latex import latex
