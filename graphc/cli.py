@@ -1,13 +1,9 @@
 """The command line: `graphc demo`, `show`, `render`, `emit`, `ops`, `doctor`.
 
-FILE is a Python file, which is run; NAME a tensor, a model or a compiled function in it.  Without NAME it is
-`main`, else the only compiled function, else the only model, else the only tensor that no other is made from.
-Code under `if __name__ == "__main__":` does not run.
+Each command on FILE[:NAME] takes a tensor, a model or a compiled function of a script: `graphc.script` says which.
 
 >>> parse_at("x=-2, y=[1, 2]")
 {'x': -2, 'y': [1, 2]}
->>> split_target("model.py:loss")
-(PosixPath('model.py'), 'loss')
 """
 
 from __future__ import annotations
@@ -16,26 +12,24 @@ import ast
 import functools
 import json
 import re
-import runpy
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from inspect import unwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
 
-from graphc.errors import ArgumentError, GraphcError, GraphError
+from graphc.errors import ArgumentError, GraphcError
+from graphc.script import find
 
 if TYPE_CHECKING:
     from graphc.ir.graph import Graph
     from graphc.ir.node import Node
     from graphc.lang.tensor import Tensor
-    from graphc.nn.model import Model
+    from graphc.ops.row import Row
     from graphc.runtime.function import Function
-
-    Target: TypeAlias = Tensor | Model | Function
+    from graphc.script import Target
 
 P = ParamSpec("P")
 
@@ -176,51 +170,14 @@ def ops(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, one object for each op.")] = False,
 ) -> None:
     """The op table: mathematics, local gradients, kinks, stable forms, and how each was proved."""
-    from graphc.ops.prove import prove_row
     from graphc.ops.table import ROWS
-
-    entries: list[dict[str, object]] = []
-    for row in ROWS.values():
-        gradients = (
-            {name: str(row.local(k)) for k, name in enumerate(row.operands)} if row.differentiable else {}
-        )
-        entries.append(
-            {
-                "name": row.name,
-                "operands": list(row.operands),
-                "mathematics": row.maths,
-                "computed as": row.compute or row.maths,
-                "local gradient": gradients,
-                "domain": row.domain,
-                "kink": row.kink,
-                "convention": row.convention,
-                "doc": row.doc,
-                "proofs": {claim: str(proof) for claim, proof in prove_row(row).items()},
-            }
-        )
-    if as_json:
-        print(json.dumps(entries, indent=2, ensure_ascii=False))
-        return
     from graphc.show.text import Table
 
-    rows = []
-    for e in entries:
-        local, proofs = e["local gradient"], e["proofs"]
-        assert isinstance(local, dict) and isinstance(proofs, dict)
-        gradient = "; ".join(f"∂{name}: {text}" if len(local) > 1 else text for name, text in local.items())
-        stable = str(e["computed as"]) if e["computed as"] != e["mathematics"] else ""
-        notes = "; ".join(filter(None, (stable and f"computed as {stable}", str(e["convention"]))))
-        verdicts = ", ".join(dict.fromkeys(proofs.values()))
-        rows.append(
-            [
-                f"{e['name']}({', '.join(ROWS[str(e['name'])].operands)})",
-                str(e["mathematics"]),
-                gradient,
-                notes,
-                verdicts,
-            ]
-        )
-    Table(["op", "mathematics", "local gradient", "stable form; at kinks", "claims"], rows).show()
+    if as_json:
+        print(json.dumps([_op_object(row) for row in ROWS.values()], indent=2, ensure_ascii=False))
+        return
+    heads = ["op", "mathematics", "local gradient", "stable form; at kinks", "claims"]
+    Table(heads, [_op_line(row) for row in ROWS.values()]).show()
 
 
 @app.command()
@@ -262,79 +219,40 @@ def doctor() -> None:
     ).show()
 
 
-# ---- FILE[:NAME] -------------------------------------------------------------------------------------------
+def _locals(row: Row) -> dict[str, str]:
+    """The local gradient by each operand."""
+    return {name: str(row.local(k)) for k, name in enumerate(row.operands)} if row.differentiable else {}
 
 
-def split_target(text: str) -> tuple[Path, str]:
-    """FILE and NAME of `FILE[:NAME]`; NAME is empty where there is none."""
-    path, colon, name = text.rpartition(":")
-    if colon and name.isidentifier() and not Path(text).exists():
-        return Path(path), name
-    return Path(text), ""
+def _proofs(row: Row) -> dict[str, str]:
+    """How each claim of a row was proved."""
+    from graphc.ops.prove import prove_row
+
+    return {claim: str(proof) for claim, proof in prove_row(row).items()}
 
 
-def find(text: str) -> tuple[str, Target]:
-    """Run FILE and take NAME from it; returns the name too.  Raises ArgumentError where there is no such thing."""
-    path, name = split_target(text)
-    if not path.is_file():
-        raise ArgumentError(f"there is no file {path}")
-    from graphc.lang.tensor import Tensor
-    from graphc.nn.model import Model
-    from graphc.runtime.function import Function
-
-    kinds = (Tensor, Model, Function)
-    found: dict[str, Target] = {k: v for k, v in _run(path).items() if isinstance(v, kinds) and k[0] != "_"}
-    if name:
-        if name not in found:
-            raise ArgumentError(
-                f"{path} has no tensor, model or compiled function `{name}`", why=_names(found)
-            )
-        return name, found[name]
-    if "main" in found:
-        return "main", found["main"]
-    for candidates in (
-        {k: v for k, v in found.items() if isinstance(v, Function)},
-        {k: v for k, v in found.items() if isinstance(v, Model)},
-        _results({k: v for k, v in found.items() if isinstance(v, Tensor)}),
-    ):
-        if len({id(v) for v in candidates.values()}) == 1:
-            return next(iter(candidates.items()))
-        if candidates:
-            first = next(iter(candidates))
-            raise ArgumentError(f"which of {', '.join(candidates)}?", fix=f"name it: {path}:{first}")
-    raise ArgumentError(f"{path} has no tensor, model or compiled function", why=_names(found))
+def _op_object(row: Row) -> dict[str, object]:
+    same = {
+        key: getattr(row, key) for key in ("name", "operands", "maths", "domain", "kink", "convention", "doc")
+    }
+    return same | {
+        "compute": row.compute or row.maths,
+        "local gradient": _locals(row),
+        "proofs": _proofs(row),
+    }
 
 
-def _results(tensors: Mapping[str, Tensor]) -> dict[str, Target]:
-    """The tensors that no other one is computed from; one name for each."""
-    from graphc.ir.node import toposort
-
-    below = {s for t in tensors.values() for n in toposort([t.node]) for s in n.src}
-    found = {t.node: (k, t) for k, t in tensors.items() if t.node not in below and t.node.src}
-    return dict(found.values())
-
-
-def _names(found: Mapping[str, object]) -> str:
-    return f"it has {', '.join(found)}" if found else "it has none at all"
+def _op_line(row: Row) -> list[str]:
+    local = _locals(row)
+    gradient = "; ".join(f"∂{name}: {text}" if len(local) > 1 else text for name, text in local.items())
+    notes = [f"computed as {row.compute}"] * (row.compute is not None) + [row.convention] * bool(
+        row.convention
+    )
+    verdicts = ", ".join(dict.fromkeys(_proofs(row).values()))
+    return [f"{row.name}({', '.join(row.operands)})", row.maths, gradient, "; ".join(notes), verdicts]
 
 
-def _run(path: Path) -> dict[str, object]:
-    """The global names of a file after it has run; its own errors are printed from its own lines on."""
-    sys.path.insert(0, str(path.resolve().parent))
-    try:
-        return runpy.run_path(str(path), run_name="__graphc__")
-    except (GraphcError, KeyboardInterrupt):
-        raise
-    except SystemExit as stop:
-        raise GraphError(f"{path} ended the program (SystemExit: {stop.code})") from None
-    except BaseException as error:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename != str(path):
-            trace = trace.tb_next
-        print("".join(traceback.format_exception(type(error), error, trace)), end="", file=sys.stderr)
-        raise typer.Exit(1) from None
-    finally:
-        sys.path.pop(0)
+# ---- what the commands share ----------------------------------------------------------------------------------
 
 
 def function_of(target: Target, name: str, backend: str = "llvm") -> Function:
@@ -383,10 +301,11 @@ def tensor_of(target: Target) -> Tensor:
 
 def _gradient(target: Target, values: Mapping[str, object]) -> str:
     """The gradient graph as text; at a point, the table of the chain rule."""
-    from graphc.autodiff.backprop import backprop, default_targets
     from graphc.autodiff.reverse import check_scalar, differentiate
+    from graphc.autodiff.trace import default_targets
     from graphc.ir.graph import Graph
     from graphc.ir.text import graph_text
+    from graphc.show.backprop import backprop
 
     f = tensor_of(target)
     if values:
