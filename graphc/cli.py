@@ -91,7 +91,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The folder to write.", metavar="DIR")
     ] = Path("graphc-demo"),
-    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the digits.")] = 5,
+    epochs: Annotated[int, typer.Option(min=1, help="How often to go through the digits.")] = 3,
     backend: Annotated[str, typer.Option(help="The back end that trains.")] = "llvm",
 ) -> None:
     """The chain rule at work, a network trained on real digits, and every level of its code."""

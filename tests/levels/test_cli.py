@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -271,6 +272,16 @@ def test_demo_ends_cleanly_where_it_is_interrupted(tmp_path, small_digits, monke
     monkeypatch.setattr(nn.Model, "fit", pressed)
     result = graphc_command("demo", "-o", tmp_path / "out")
     assert result.exit_code == 130 and result.stderr == "stopped by Ctrl-C\n"
+
+
+def test_the_digits_are_shown_in_five_places():
+    (X, T), _ = nn.data.digits()
+    more, labels = demo.with_shifts(X[:3], T[:3])
+    assert more.shape == (15, 1, 28, 28) and labels.tolist() == T[:3].tolist() * 5
+    np.testing.assert_array_equal(more[3:6, :, 2:], X[:3, :, :-2])
+    assert more.sum(axis=(1, 2, 3)) == pytest.approx(
+        np.tile(X[:3].sum(axis=(1, 2, 3)), 5)
+    )  # nothing falls off
 
 
 def test_demo_says_where_it_cannot_write(tmp_path, small_digits):
