@@ -4,17 +4,26 @@ The gradient is a graph like any other: it can be printed, compiled and differen
 
 It prints:
 
-    graph main
-      %0: f64[] = input {name='x'}   # 01_chain_rule.py:24  gc.inputs("x y z")
-      %1: f64[] = input {name='y'}   # 01_chain_rule.py:24  gc.inputs("x y z")
-      %2: f64[] = input {name='z'}   # 01_chain_rule.py:24  gc.inputs("x y z")
-      %3: f64[] = add %0 %1          # 01_chain_rule.py:25  x + y
-      %4: f64[] = mul %3 %2          # 01_chain_rule.py:26  q * z
-      %5: f64[] = const {value=1.0}  # 01_chain_rule.py:28  gc.grad(f, [x, y, z])
-      %6: f64[] = mul %5 %2          # 01_chain_rule.py:26  q * z
-      %7: f64[] = mul %5 %3          # 01_chain_rule.py:26  q * z
-      return %4, %6, %6, %7
-    f = -12, df/dx = -4, df/dy = -4, df/dz = 3
+    forward
+      x          = -2
+      y          = 5
+      z          = -4
+      q = x + y  = 3
+      f = q * z  = -12
+
+    backward, from ∂f/∂f = 1: upstream × local = downstream
+      node       operand  upstream       local              downstream
+      f = q * z  q        ∂f/∂f = 1   ×  ∂f/∂q = z = -4  =  ∂f/∂q = z = -4
+      f = q * z  z        ∂f/∂f = 1   ×  ∂f/∂z = q = 3   =  ∂f/∂z = q = 3
+      q = x + y  x        ∂f/∂q = -4  ×  ∂q/∂x = 1       =  ∂f/∂x = z = -4
+      q = x + y  y        ∂f/∂q = -4  ×  ∂q/∂y = 1       =  ∂f/∂y = z = -4
+
+    gradients
+      ∂f/∂x  = z  = -4
+      ∂f/∂y  = z  = -4
+      ∂f/∂z  = q  = 3
+
+    compiled: f = -12, ∂f/∂x = -4, ∂f/∂y = -4, ∂f/∂z = 3
 """
 
 from __future__ import annotations
@@ -28,6 +37,6 @@ f = q * z
 main = gc.compile([x, y, z], [f, *gc.grad(f, [x, y, z])])
 
 if __name__ == "__main__":
-    print(main.stage("graph"))
+    print(gc.backprop(f, wrt=[x, y, z], at={x: -2.0, y: 5.0, z: -4.0}))
     value, dx, dy, dz = main(-2.0, 5.0, -4.0)
-    print(f"f = {value:g}, df/dx = {dx:g}, df/dy = {dy:g}, df/dz = {dz:g}")
+    print(f"\ncompiled: f = {value:g}, ∂f/∂x = {dx:g}, ∂f/∂y = {dy:g}, ∂f/∂z = {dz:g}")

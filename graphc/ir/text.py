@@ -76,7 +76,8 @@ def graph_text(graph: Graph, *, sources: bool = False) -> str:
     for text, n in rows:
         where = locations(n) if sources else ()
         more = f"  (+{len(where) - 1})" if len(where) > 1 else ""
-        lines.append(f"  {text:<{width}}  # {where[0]}  {where[0].text}{more}" if where else f"  {text}")
+        place = f"{where[0]}  {where[0].text}".rstrip() if where else ""
+        lines.append(f"  {text:<{width}}  # {place}{more}" if place else f"  {text}")
     lines.extend(f"  update {number(p)} <- {number(v)}" for p, v in graph.updates)
     lines.append("  return" + ",".join(f" {number(o)}" for o in graph.outputs))
     return "\n".join(lines)
