@@ -128,6 +128,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for c in COMPETITORS:
         if (missing := c.missing()) and (not arguments.only or c.name in arguments.only):
             console.print(f"{c.name} is left out: {', '.join(missing)} not installed")
+    if (load := os.getloadavg()[0]) > len(usable_cores()) / 2:
+        console.print(
+            f"the machine is busy (load {load:.1f} on {len(usable_cores())} cores): "
+            "with several threads, waiting at barriers will disturb every figure",
+            style="yellow",
+        )
     seconds = arguments.seconds or (_QUICK_SECONDS if arguments.quick else _SECONDS)
     results: list[Result] = []
     failed = False

@@ -77,7 +77,7 @@ def _mlp_step(batch: int) -> Problem:
     macs = dense_macs(batch, 784, 512, 256, 10)
     flops = training_flops(macs, dense_macs(batch, 784, 512))
     # Adam divides a gradient by its own size, so the smallest ones come out with few digits.
-    return Problem(_mlp_loss, data, _weights(draw, _MLP), optimizer=Adam(1e-3), flops=flops, tolerance=2e-2)
+    return Problem(_mlp_loss, data, _weights(draw, _MLP), optimizer=Adam(1e-4), flops=flops, tolerance=2e-2)
 
 
 def _mlp_inference(batch: int) -> Problem:

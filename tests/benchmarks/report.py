@@ -44,12 +44,12 @@ def show(console: Console, result: Result) -> None:
         title=f"{result.workload}: {result.title}; {_threads(result.threads)}", title_justify="left"
     )
     table.add_column("competitor")
-    for column in ("median", "quartiles", "GFLOP/s", "time / graphc's", "first call", "deviation"):
+    for column in ("median", "quartiles", "best", "GFLOP/s", "time / graphc's", "first call", "deviation"):
         table.add_column(column, justify="right")
     best = result.best_peer
     for c in result.competitors:
         if c.median is None:
-            table.add_row(c.name, Text(c.note, style="red"), "", "", "", seconds(c.first), "")
+            table.add_row(c.name, Text(c.note, style="red"), "", "", "", "", seconds(c.first), "")
             continue
         style = "bold" if c.name == GRAPHC else "cyan" if c is best else ""
         rate = f"{result.flops / c.median / 1e9:.1f}" if result.flops >= 1e3 else "-"
@@ -57,6 +57,7 @@ def show(console: Console, result: Result) -> None:
             c.name,
             seconds(c.median),
             f"{seconds(c.low)} – {seconds(c.high)}",
+            seconds(c.best),
             rate,
             times(c.ratio),
             seconds(c.first),
@@ -75,14 +76,26 @@ def show(console: Console, result: Result) -> None:
 
 
 def summary(console: Console, results: Sequence[Result]) -> None:
-    """One line for each workload: ratio = best peer's time / graphc's time."""
+    """One line for each workload: ratio = best peer's time / graphc's time; `at best` by their fastest samples."""
     table = Table(title="graphc against the best peer", title_justify="left")
     table.add_column("workload")
-    for column in ("threads", "graphc", "best peer", "", "ratio", "floor", "share", "compile", "peer's"):
+    for column in (
+        "threads",
+        "graphc",
+        "best peer",
+        "",
+        "ratio",
+        "at best",
+        "floor",
+        "share",
+        "compile",
+        "peer's",
+    ):
         table.add_column(column, justify="left" if column == "best peer" else "right")
     for r in results:
         own, best = r.of(GRAPHC), r.best_peer
         ratio = best.ratio if best else None
+        fastest = min((c.best for c in r.competitors if c.best and c is not own), default=None)
         table.add_row(
             r.workload,
             str(r.threads),
@@ -90,6 +103,7 @@ def summary(console: Console, results: Sequence[Result]) -> None:
             best.name if best else "-",
             seconds(best.median) if best else "-",
             Text(times(ratio), style="green" if ratio and ratio >= 1 else "red"),
+            times(fastest / own.best if fastest and own and own.best else None),
             seconds(r.floor),
             percent(r.share),
             seconds(own.first) if own else "-",

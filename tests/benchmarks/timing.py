@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
+from types import MappingProxyType
 
 _SAMPLE_NS = 20_000  # a sample is long against the clock's 50 ns
 _WARM_NS = 4_000_000  # worker threads of the one before stop spinning after a few milliseconds
@@ -25,12 +26,13 @@ _LEAST_ROUNDS, _LEAST_SAMPLES = 3, 3
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds for a call: the median of each round, and over all samples the median and the quartiles."""
+    """Seconds for a call: the median of each round; over all samples the median, the quartiles and the best."""
 
     rounds: tuple[float, ...]
     median: float
     low: float
     high: float
+    best: float
     samples: int
 
 
@@ -39,8 +41,12 @@ def ratio(slower: Timing, faster: Timing) -> float:
     return median(a / b for a, b in zip(slower.rounds, faster.rounds, strict=True))
 
 
-def interleave(calls: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:
-    """Time every call for an equal share of `seconds`, in at least three rounds; each has run once before."""
+def interleave(
+    calls: Mapping[str, Callable[[], object]],
+    seconds: float,
+    before: Mapping[str, Callable[[], object]] = MappingProxyType({}),
+) -> dict[str, Timing]:
+    """Time every call for an equal share of `seconds`, in at least three rounds; `before` runs before each block."""
     spans: dict[str, list[list[float]]] = {name: [] for name in calls}
     repeats = {name: _repeats(call) for name, call in calls.items()}
     block = int(1e9 * seconds / (_ROUNDS * len(calls)))
@@ -52,6 +58,8 @@ def interleave(calls: Mapping[str, Callable[[], object]], seconds: float) -> dic
             gc.collect()
             gc.disable()
             for name in names:
+                if name in before:
+                    before[name]()
                 spans[name].append(_block(calls[name], repeats[name], block))
             if enabled:
                 gc.enable()
@@ -92,4 +100,4 @@ def _block(call: Callable[[], object], repeats: int, length: int) -> list[float]
 def _timing(rounds: list[list[float]]) -> Timing:
     samples = [s for r in rounds for s in r]
     low, _, high = quantiles(samples, n=4)
-    return Timing(tuple(median(r) for r in rounds), median(samples), low, high, len(samples))
+    return Timing(tuple(median(r) for r in rounds), median(samples), low, high, min(samples), len(samples))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 import graphc as gc
 from graphc import nn
+from graphc.runtime.function import Function
 from tests.benchmarks.workload import SGD, Adam, Array, Prepared, Problem, Value
 
 
@@ -35,8 +37,18 @@ class Ops:
         return -gc.mean(gc.pick(gc.log_softmax(logits), labels))
 
 
-def prepare(problem: Problem, threads: int, backend: str = "llvm") -> Prepared:
-    """Build the graph and compile it, for the shapes at hand."""
+@dataclass(frozen=True)
+class Built:
+    """A workload's function, what it is called with, and what it remembers between calls."""
+
+    fn: Function
+    arguments: tuple[Array, ...]
+    params: dict[str, gc.Parameter]
+    memories: list[gc.Parameter]
+
+
+def build(problem: Problem, threads: int, backend: str = "llvm") -> Built:
+    """Make the graph and compile it, for the shapes at hand."""
     inputs = [gc.input(f"x{k}", a.shape, a.dtype) for k, a in enumerate(problem.inputs)]
     params = {name: gc.param(name, init=a) for name, a in problem.params.items()}
     found = problem.body(Ops(), params, *inputs)
@@ -50,7 +62,14 @@ def prepare(problem: Problem, threads: int, backend: str = "llvm") -> Prepared:
         updates = optimizer.updates(found, list(params.values()))
         memories = optimizer.state
     fn = gc.compile(inputs, outputs, updates=updates, backend=backend, threads=threads)
-    arguments = [a[()] for a in problem.inputs]  # scalars as NumPy's scalars
+    arguments = tuple(a[()] for a in problem.inputs)  # scalars as NumPy's scalars
+    return Built(fn, arguments, params, memories)
+
+
+def prepare(problem: Problem, threads: int, backend: str = "llvm") -> Prepared:
+    """See `workload.Prepared`."""
+    built = build(problem, threads, backend)
+    fn, arguments = built.fn, built.arguments
     results: Array | Sequence[Array] = ()
 
     def call() -> None:
@@ -58,16 +77,18 @@ def prepare(problem: Problem, threads: int, backend: str = "llvm") -> Prepared:
         results = fn(*arguments)
 
     def read() -> list[Array]:
-        trained = [p.value.copy() for p in params.values()] if updates else []
-        return [np.asarray(r) for r in results] + trained
+        trained = built.params.values() if problem.optimizer is not None else ()
+        return [np.asarray(r) for r in results] + [p.value.copy() for p in trained]
 
-    def reset() -> None:
-        for name, a in problem.params.items():
-            params[name].value = a
-        for m in memories:
-            m.value = np.zeros_like(m.value)
+    return Prepared(call, read, partial(reset, problem, built))
 
-    return Prepared(call, read, reset)
+
+def reset(problem: Problem, built: Built) -> None:
+    """Parameters, and what the optimiser remembers, as they were at the start."""
+    for name, a in problem.params.items():
+        built.params[name].value = a
+    for m in built.memories:
+        m.value = np.zeros_like(m.value)
 
 
 def reference(problem: Problem) -> list[Array]:
