@@ -182,13 +182,10 @@ class Function:
             args = self._by_name(args, kwargs)
         arrays: list[Array] = []
         for value, wanted, static in zip(args, self._wanted, self._static, strict=True):
-            if (
-                isinstance(value, np.ndarray)
-                and value.dtype == wanted
-                and value.flags.c_contiguous
-                and value.shape == static
-            ):
-                arrays.append(value)
+            # A number of the right kind becomes a scalar array at once; all else takes the careful way.
+            a = value if isinstance(value, np.ndarray) else np.asarray(value) if isinstance(value, float) else None
+            if a is not None and a.dtype == wanted and a.shape == static and a.flags.c_contiguous:
+                arrays.append(a)
             else:
                 arrays.append(self._converted(len(arrays), value))
         if self._dim_sources:
