@@ -16,6 +16,10 @@ BACKENDS = ("reference", "interpreter", "llvm")
 _mine: list[str] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Compiled code is kept in a fresh folder for the session: tests neither read nor write the user's."""
     if not hasattr(config, "workerinput"):  # workers of xdist inherit the folder of their parent
