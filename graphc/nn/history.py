@@ -53,6 +53,7 @@ class History:
         return "\n".join(lines + ["stopped by Ctrl-C"] * self.interrupted)
 
 
-def number(value: float) -> str:
-    """Four digits after the point, or the exponent where that says nothing."""
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+def number(value: float, digits: int = 4) -> str:
+    """So many digits after the point, or the exponent where those say nothing."""
+    plain = value == 0 or 10.0 ** (1 - digits) <= abs(value) < 1e5
+    return f"{value:.{digits}f}" if plain else f"{value:.{digits - 1}e}"

@@ -56,48 +56,58 @@ class Lines(Silent):
 
 
 class Bar(Silent):
-    """A bar for each epoch, by rich."""
+    """A bar for each epoch, by rich, in a line of 80 columns: measures, examples a second, seconds to go."""
 
     def __init__(self, epochs: int, batches: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self.epochs, self.batches = epochs, batches
-        self._progress: Progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[measures]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            auto_refresh=False,
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(8), TextColumn("{task.fields[measures]}"))
+        self._progress: Progress = Progress(*columns, auto_refresh=False)
         self._task: TaskID | None = None
-        self._drawn = 0.0
+        self._drawn = self._began = 0.0
         self._progress.start()
 
     def start(self, epoch: int) -> None:
-        self._task = self._progress.add_task(
-            f"epoch {epoch + 1}/{self.epochs}", total=self.batches, measures=""
-        )
+        self._began = time.perf_counter()
+        name = f"epoch {epoch + 1}/{self.epochs}"
+        self._task = self._progress.add_task(name, total=self.batches, measures="")
         self._progress.refresh()
 
     def due(self) -> bool:
         return time.perf_counter() - self._drawn >= _REDRAW
 
     def batch(self, done: int, values: Mapping[str, float], rate: float) -> None:
-        self._show(done, values, rate)
         self._drawn = time.perf_counter()
+        left = (self._drawn - self._began) * (self.batches - done) / done
+        self._show(done, values, f"{rate:,.0f}/s {left:.0f} s to go")
 
     def epoch(self, epoch: int, values: Mapping[str, float], seconds: float, rate: float) -> None:
-        self._show(self.batches, values, rate)
+        self._show(self.batches, values, f"{rate:,.0f}/s {seconds:.1f} s")
 
-    def _show(self, done: int, values: Mapping[str, float], rate: float) -> None:
-        measures = "  ".join(f"{name} {number(v)}" for name, v in values.items())
+    def _show(self, done: int, values: Mapping[str, float], pace: str) -> None:
         if self._task is not None:
-            self._progress.update(self._task, completed=done, measures=f"{measures}  {rate:,.0f}/s")
+            self._progress.update(self._task, completed=done, measures=f"{measures(values)} {pace}")
             self._progress.refresh()
 
     def close(self) -> None:
         self._progress.stop()
+
+
+def measures(values: Mapping[str, float]) -> str:
+    """Measures in few characters, those of the validation beside the others.
+
+    >>> measures({"loss": 0.25, "accuracy": 0.9, "val_loss": 0.5, "val_accuracy": 0.875})
+    'loss 0.250 val 0.500 accuracy 0.900 val 0.875'
+    """
+    parts = []
+    for name, value in values.items():
+        if not name.startswith("val_"):
+            held_out = values.get(f"val_{name}")
+            parts.append(
+                f"{name} {number(value, 3)}" + (f" val {number(held_out, 3)}" if held_out is not None else "")
+            )
+    return " ".join(parts)
 
 
 def reporter(verbose: int, epochs: int, batches: int) -> Silent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import threading
@@ -9,10 +10,13 @@ import warnings
 
 import numpy as np
 import pytest
+import rich
+from rich.console import Console
 
 import graphc as gc
 from graphc import nn
 from graphc.nn import model as model_module
+from graphc.nn import progress
 from graphc.nn.training import train
 
 RNG = np.random.default_rng(1)
@@ -400,3 +404,57 @@ def test_a_failing_compile_leaves_the_model_as_it_was():
     with pytest.raises(gc.GraphcError):
         model.compile(metrics=["f1"])
     assert model.evaluate(X, T) == before
+
+
+# ---- natively ----------------------------------------------------------------------------------------------
+
+
+def small_network(backend: str, optimizer: nn.Optimizer) -> nn.Model:
+    x = nn.Input((1, 8, 8), dtype="float64")
+    h = nn.MaxPool2D(2)(nn.Conv2D(3, 3, padding="same", activation="relu")(x))
+    h = nn.AvgPool2D(2)(nn.Conv2D(4, 3, padding="same", activation="tanh")(h))
+    h = nn.Dropout(0.3)(nn.Dense(7, activation="gelu")(nn.Flatten()(h)))
+    model = nn.Model(x, nn.Dense(10)(h))
+    model.compile(optimizer, metrics=["accuracy"], backend=backend)
+    return model
+
+
+@pytest.mark.parametrize("make", [lambda: nn.SGD(0.05, momentum=0.9, nesterov=True), lambda: nn.Adam(0.01)])
+def test_native_training_follows_the_reference(make):
+    (X, T), (Xt, Tt) = nn.data.digits(size=8, border=0)
+    models = [small_network(backend, make()) for backend in ("reference", "llvm")]
+    histories = [
+        m.fit(X[:50], T[:50], epochs=2, batch_size=16, validation_data=(Xt[:9], Tt[:9]), verbose=0).history
+        for m in models
+    ]
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], values, rtol=1e-9, err_msg=name)
+    for p, q in zip(models[0].weights, models[1].weights, strict=True):
+        np.testing.assert_allclose(q.value, p.value, rtol=1e-7, atol=1e-12, err_msg=p.name)
+    for count in (1, 2, 7, 65):
+        native, expected = (m.predict(Xt[:count], batch_size=64) for m in reversed(models))
+        np.testing.assert_allclose(native, expected, rtol=1e-8, atol=1e-12)
+
+
+def test_the_bar_fits_a_narrow_terminal(monkeypatch):
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=80, color_system=None, legacy_windows=False)
+    monkeypatch.setattr(rich, "_console", console)
+    values = {"loss": 0.48712, "accuracy": 0.84612, "val_loss": 0.0701, "val_accuracy": 0.98061}
+    bar = progress.reporter(1, epochs=12, batches=4)
+    assert isinstance(bar, progress.Bar)
+    bar.start(0)
+    bar.batch(1, {"loss": 0.5, "accuracy": 0.25}, rate=1234.5)
+    bar.epoch(0, values, seconds=11.62, rate=1234.5)
+    bar.close()
+    lines = [re.sub(r"\x1b\[[\d;?]*\w", "", line).strip() for line in re.split("[\r\n]+", text.getvalue())]
+    assert any(re.search(r"loss 0\.500 accuracy 0\.250 1,23\d/s \d+ s to go$", line) for line in lines)
+    assert any(
+        line.endswith("loss 0.487 val 0.070 accuracy 0.846 val 0.981 1,234/s 11.6 s") for line in lines
+    )
+    assert max(map(len, lines)) <= 80
+
+
+def test_without_a_terminal_there_are_lines(monkeypatch):
+    monkeypatch.setattr(rich, "_console", Console(file=io.StringIO(), force_terminal=False))
+    assert type(progress.reporter(1, epochs=1, batches=1)) is progress.Lines
