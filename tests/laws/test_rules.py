@@ -308,6 +308,65 @@ def test_rules_on_structure_keep_the_value(r: Rule, size: int) -> None:
         assert agree(before, after, "bitwise" if r.exact == "bitwise" else "value"), (before, after)
 
 
+def quotient(c: float) -> Node:
+    return elementwise("div", A, constant_like(c, A))
+
+
+REFUSED: dict[str, Callable[[], list[Node]]] = {
+    "reshape-same": lambda: [reshaped(A, 3 * N)],
+    "expand-same": lambda: [expanded(A, 2, N, 3)],
+    "expand-reshape": lambda: [expanded(reshaped(ROW, 3, 1), 3, 2)],
+    "transpose-none": lambda: [transposed(A, 1, 0)],
+    "transpose-units": lambda: [transposed(A, 1, 0)],
+    "slice-whole": lambda: [whole(FIXED, (0, 5), (1, -1), (4, 6)), whole(FIXED, (0, 0), (1, 1), (4, 5))],
+    "pad-none": lambda: [node(Pad((0, 0), (1, 0), (0, 0), 0.0), A)],
+    "slice-pad": lambda: [
+        whole(node(Pad((1, 1), (1, 1), (1, 0), 0.0), FIXED), (1, 1), (1, 1), (4, 6)),
+        whole(node(Pad((1, 1), (1, 1), (0, 0), 0.0), FIXED), (0, 1), (1, 1), (4, 6)),
+    ],
+    "slice-reshape": lambda: [whole(reshaped(FIXED, 6, 4), (1, 0), (1, 1), (2, 4))],
+    "slice-conv": lambda: [
+        whole(convolved((1, 1), (1, 1)), (0, 0, 0, 0, 0), (1, 1, 1, 2, 1), (N, 1, 3, 1, 2)),
+        whole(convolved((1, 1), (1, 1)), (0, 0, 1, 0, 0), (1,) * 5, (N, 1, 2, 2, 2)),
+    ],
+    "slice-of-pad": lambda: [
+        whole(node(Pad((1, 1), (1, 1), (0, 0), 0.0), FIXED), (2, 0), (1, 1), (2, 8)),
+        whole(node(Pad((1, 1), (1, 1), (1, 0), 0.0), FIXED), (1, 0), (1, 1), (7, 8)),
+    ],
+    "cast-same": lambda: [node(Cast(DType.F64), A)],
+    "cast-cast": lambda: [
+        node(Cast(DType.F64), node(Cast(DType.I32), leaf("b", (N,), "f64"))),
+        node(Cast(DType.F64), node(Cast(DType.F32), leaf("b", (N,), "f64"))),
+        node(Cast(DType.I32), node(Cast(DType.F64), A)),
+    ],
+    "reduce-units": lambda: [node(Reduce("sum", (0,)), COLUMN)],
+    "reduce-reduce": lambda: [node(Reduce("sum", (0,)), node(Reduce("max", (1,)), A))],
+    "sum-expand": lambda: [
+        node(Reduce("sum", (0,)), expanded(COLUMN, N, 3)),
+        node(Reduce("sum", (0, 1)), expanded(ROW, 4, 3)),
+        node(Reduce("sum", (0,)), expanded(ROW, N, 3)),
+        node(Reduce("sum", (0,)), expanded(ROW, 0, 3)),
+    ],
+    "sum-scaled": lambda: [node(Reduce("sum", (1,)), elementwise("mul", expanded(COLUMN, N, 3), A))],
+    "div-power-of-two": lambda: [
+        quotient(c) for c in (3.0, 0.0, float("inf"), float("nan"), 2.0**-130, 2.0**127)
+    ],
+    "div-const": lambda: [quotient(0.0)],
+    "mul-neg": lambda: [elementwise("mul", A, elementwise("neg", constant_like(2.0, A)))],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_guards_refuse_what_would_be_wrong_or_without_end(name: str) -> None:
+    for root in REFUSED[name]():
+        assert RULES[name].apply(root) is None
+
+
+def test_each_guard_on_structure_is_seen_to_refuse() -> None:
+    guarded = {r.name for r in SAMPLED if r.when is not None}
+    assert guarded <= set(REFUSED)
+
+
 def test_a_wrong_rule_on_structure_is_refuted() -> None:
     from graphc.passes.rules_views import transpose
 

@@ -242,6 +242,15 @@ def test_what_is_shifted_already_is_left_alone() -> None:
         assert not {"softmax", "logsumexp"} & set(log.counts())
 
 
+def test_a_shift_by_something_else_is_none() -> None:
+    """By the maximum of another tensor, or of other axes: these may still overflow."""
+    x, other = gc.input("x", ("N", 5)), gc.input("y", ("N", 5))
+    for shift in (gc.max(other, axis=1, keepdims=True), gc.max(x, axis=0, keepdims=True), gc.max(x)):
+        e = gc.exp(x - shift)
+        graph = Graph("g", (x.node, other.node), ((e / gc.sum(e, axis=1, keepdims=True)).node,))
+        assert optimize(graph)[1].counts()["softmax"] == 1
+
+
 def test_the_naive_softmax_becomes_the_node_of_the_library() -> None:
     x = gc.input("x", ("N", 5))
     after, _ = optimize(Graph("g", (x.node,), (softmax(x).node, gc.softmax(x).node)))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.errors import ArgumentError, InternalError
+from graphc.errors import ArgumentError, GraphError, InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, locations, node
 from graphc.ir.text import graph_text
@@ -291,7 +291,12 @@ def test_a_pass_that_breaks_the_graph_is_named() -> None:
     def lose_an_axis(g: Graph, context: Context) -> Graph:
         return Graph(g.name, g.inputs, (gc.sum(a).node,))
 
+    def forget_an_input(g: Graph, context: Context) -> Graph:
+        return Graph(g.name, (), g.outputs)
+
     log = optimize(graph)[1]
+    with pytest.raises(GraphError, match="an input that the graph g does not declare"):
+        run_pass(Pass("broken", forget_an_input), graph, Context(graph, log, False, ()))
     with pytest.raises(InternalError, match="the pass broken changes the type of an output"):
         run_pass(Pass("broken", lose_an_axis), graph, Context(graph, log, False, ()))
 
