@@ -3,7 +3,7 @@
 | variable         | values           | default          | what it does                                      |
 |------------------|------------------|------------------|---------------------------------------------------|
 | `GRAPHC_DEBUG`   | 0, 1, 2, 3       | 0                | prints compiling: 1 steps, 2 rewrites, 3 all text |
-| `GRAPHC_VERIFY`  | 0, 1             | 1                | checks the graph after every pass                 |
+| `GRAPHC_VERIFY`  | 0, 1             | 1                | checks every kernel, before and after scheduling  |
 | `GRAPHC_CACHE`   | a folder, or off | the user's cache | where compiled code is kept between processes     |
 | `GRAPHC_THREADS` | 1, 2, ...        | all usable cores | how many threads a compiled function may use      |
 | `GRAPHC_CPU`     | a CPU's name     | native           | the CPU to compile for, as LLVM calls it          |
@@ -76,7 +76,7 @@ def _cpu(text: str) -> str:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("GRAPHC_DEBUG", "0, 1, 2, 3", "0", "prints compiling: 1 steps, 2 rewrites, 3 all text", _debug),
-    Setting("GRAPHC_VERIFY", "0, 1", "1", "checks the graph after every pass", _switch),
+    Setting("GRAPHC_VERIFY", "0, 1", "1", "checks every kernel, before and after scheduling", _switch),
     Setting(
         "GRAPHC_CACHE",
         "a folder, or off",

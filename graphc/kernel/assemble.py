@@ -85,13 +85,23 @@ class _Assembly:
             for r in c.roots:
                 if r not in self.position:
                     self.add(r, f"v{graph.numbers[r]}", "temp")
+        copies += [(v, self.position[p], p.type) for p, v in graph.updates if updated.get(v) is not p]
+        # A parameter is copied while it still has its old value: first of all, and if it goes into another
+        # parameter, which is still read, by way of a temporary.
+        late = []
+        for source, target, type in copies:
+            held = self.position[storage(source)]
+            if not isinstance(storage(source).op, Param):
+                late.append((held, target, type, source))
+            elif self.buffers[target].role == "output":
+                self.copy(held, target, type, source)
+            else:
+                self.copy(held, self.temporary(type), type, source)
+                late.append((len(self.buffers) - 1, target, type, source))
         for c in order:
             self.call(c, updated)
-        for p, v in graph.updates:
-            if p not in updated.values() or updated.get(v) is not p:
-                copies.append((v, self.position[p], p.type))
-        for source, target, type in copies:
-            self.copy(source, target, type)
+        for held, target, type, source in late:
+            self.copy(held, target, type, source)
         layout = Layout(tuple(self.position[n] for n in graph.inputs), tuple(outputs), tuple(params))
         return Program(graph.name, tuple(self.buffers), tuple(self.calls)), layout
 
@@ -197,14 +207,18 @@ class _Assembly:
         self.taken.add(f"{name}_as{k}")
         return f"{name}_as{k}"
 
-    def copy(self, source: Node, target: int, type: TensorType) -> None:
+    def temporary(self, type: TensorType) -> int:
+        """A buffer that holds no node of the graph."""
+        name = self.unique("held")
+        self.buffers.append(ProgramBuffer(name, type.dtype, type.shape, "temp"))
+        return len(self.buffers) - 1
+
+    def copy(self, held: int, target: int, type: TensorType, node: Node) -> None:
         """A kernel that copies a buffer: the last resort."""
-        held = self.position[storage(source)]
-        shape = type.shape
-        a = Buffer("source", type.dtype, shape)
-        b = Buffer("target", type.dtype, shape)
-        kernel = copy_kernel(f"k{len(self.calls)}_copy", a, b, source)
-        elements = product(shape)
+        a = Buffer("source", type.dtype, type.shape)
+        b = Buffer("target", type.dtype, type.shape)
+        kernel = copy_kernel(f"k{len(self.calls)}_copy", a, b, node)
+        elements = product(type.shape)
         self.calls.append(Call(kernel, (held, target), 0, 2 * type.dtype.size * elements))
 
 

@@ -24,6 +24,7 @@ is not the constant n the surplus lanes are masked.  `unroll`: a constant number
 `parallel`: iterations are independent, threads share them.  `max=` and `min=` propagate NaN; `fma=` adds the
 product of its two atoms, rounded once or twice as the target likes.
 
+>>> from graphc.ir.dims import Dim
 >>> x = Buffer("x", DType.F32, (Dim.of("N"),))
 >>> y = Buffer("y", DType.F32, (Dim.of("N"),))
 >>> t0, t1 = Temp("t0", DType.F32), Temp("t1", DType.F32)
@@ -43,9 +44,9 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal as OneOf
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
-from graphc.ir.dims import Dim, Index, names, product
+from graphc.ir.dims import Index, names, product
 from graphc.ir.node import Node
 from graphc.ir.types import DType, Shape, shape_text
 
@@ -223,7 +224,7 @@ class For:
         return f"for {self.var} in {self.lo}..{self.hi}{kind}"
 
 
-Stmt: TypeAlias = Union[Alloc, Load, LetIndex, Let, Store, Accumulate, For]
+Stmt: TypeAlias = Alloc | Load | LetIndex | Let | Store | Accumulate | For
 
 
 Access: TypeAlias = OneOf["in", "out", "inout"]

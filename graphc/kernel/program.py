@@ -10,6 +10,7 @@ It is what a back end builds.  Buffers have roles; only temporaries live in the 
 | `output`| a fresh array for each call | the program |
 | `temp`  | the arena | the program |
 
+>>> from graphc.ir.dims import Dim
 >>> x = ProgramBuffer("x", DType.F32, (Dim.of("N"),), "input")
 >>> print(x)
 x: f32[N] input
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal as OneOf
 from typing import Protocol
 
-from graphc.ir.dims import Dim, Index, names, product
+from graphc.ir.dims import Index, names, product
 from graphc.ir.types import Array, DType, Shape, shape_text
 from graphc.kernel.ir import Kernel
 

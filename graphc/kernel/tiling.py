@@ -1,6 +1,7 @@
 """Level 5, tiling: the two schedule steps that turn one accumulator into a tile of them.
 
->>> from graphc.kernel.ir import DType, Dim, Literal, Parameter
+>>> from graphc.ir.dims import Dim
+>>> from graphc.kernel.ir import DType, Literal, Parameter
 >>> x, y = Buffer("x", DType.F32, (4, 8)), Buffer("y", DType.F32, (4,))
 >>> acc, t, u = Buffer("acc", DType.F32, (), Space.REGISTER), Temp("t", DType.F32), Temp("u", DType.F32)
 >>> i, k = Dim.of("i"), Dim.of("k")

@@ -11,7 +11,9 @@ algebra: mul-one: %3 mul → %1   (x·1 = x)
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from graphc.ir.graph import Graph
@@ -71,6 +73,15 @@ class Log:
         after: tuple[Node, ...] = (),
     ) -> None:
         self.events.append(Event(pass_name, rule, text, equation, before, after))
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Add the time that the block takes to a step's seconds."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
 
     def counts(self) -> dict[str, int]:
         """How often each rule was applied, in the order of its first use."""

@@ -13,14 +13,17 @@ array([0., 2., 4.])
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import cast
 
+from graphc.config import setting
 from graphc.errors import ArgumentError
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify_graph
 from graphc.kernel.assemble import assemble
-from graphc.kernel.program import Executable
+from graphc.kernel.program import Executable, Program
+from graphc.kernel.verify import verify
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor
 from graphc.passes.fuse import fuse
@@ -56,16 +59,12 @@ def compile(
     """
     if backend not in BACKENDS:
         raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ArgumentError(f"threads must be 1 or more, or None for all cores, not {threads!r}")
     single = isinstance(outputs, Tensor)
-    results: list[Tensor] = [cast(Tensor, outputs)] if single else list(cast(Sequence[Tensor], outputs))
-    for what, tensors in (
-        ("inputs", inputs),
-        ("outputs", results),
-        ("updates", list((updates or {}).values())),
-    ):
-        for t in tensors:
-            if not isinstance(t, Tensor):
-                raise ArgumentError(f"{what} must be tensors, not {type(t).__name__}")
+    results = [cast(Tensor, outputs)] if single else _tensors("outputs", outputs)
+    inputs = _tensors("inputs", inputs)
+    _check_updates(updates or {})
     graph = Graph(
         name,
         tuple(t.node for t in inputs),
@@ -80,19 +79,70 @@ def compile(
     compiled: Compiled | None = None
     stages: tuple[str, ...] = ()
     if backend != "reference":
-        clusters = fuse(optimized, log, enabled="fuse" not in disable)
-        program, layout = assemble(optimized, clusters)
+        with log.timed("fuse"):
+            clusters = fuse(optimized, log, enabled="fuse" not in disable)
+        with log.timed("lower"):
+            program, layout = assemble(optimized, clusters)
+            _verify(program)
         executable: Executable
-        if backend == "interpreter":
-            executable = InterpreterExecutable(program)
-        else:
-            target = load(backend)
-            stages = target.stages
-            executable = target.build(
-                program, fast=fast, threads=threads, cache=default_cache() if cache else None
-            )
+        with log.timed(backend):
+            if backend == "interpreter":
+                executable = InterpreterExecutable(program)
+            else:
+                target = load(backend)
+                stages = target.stages
+                code = default_cache() if cache else None
+                executable = target.build(program, fast=fast, threads=threads, cache=code)
+                _verify(executable.scheduled())
         compiled = Compiled(tuple(clusters), program, layout, executable)
-    return Function(graph, optimized, log, backend=backend, stages=stages, single=single, compiled=compiled)
+    function = Function(
+        graph, optimized, log, backend=backend, stages=stages, single=single, compiled=compiled
+    )
+    report(function, setting("GRAPHC_DEBUG"))
+    return function
+
+
+def _verify(program: Program) -> None:
+    """Check every kernel, unless GRAPHC_VERIFY=0."""
+    if setting("GRAPHC_VERIFY"):
+        for call in program.calls:
+            verify(call.kernel)
+
+
+def report(function: Function, level: int) -> None:
+    """What GRAPHC_DEBUG asks for, on standard error: 1 the time of each step, 2 each rewrite, 3 every level."""
+    lines: list[str] = []
+    if level >= 1:
+        steps = ", ".join(f"{step} {1e3 * s:.1f} ms" for step, s in function.log.seconds.items())
+        lines.append(f"graphc: {function!r}: {steps}")
+    if level >= 2:
+        lines += [f"graphc: {event}" for event in function.log]
+    if level >= 3:
+        lines += [f"==> {name}\n{function.stage(name)}" for name in function.stages]
+    if lines:
+        print("\n".join(lines), file=sys.stderr)
+
+
+def _tensors(what: str, given: object) -> list[Tensor]:
+    """A sequence of tensors as a list; raises ArgumentError for anything else."""
+    if isinstance(given, Tensor) or not isinstance(given, Iterable):
+        raise ArgumentError(f"{what} must be a list of tensors, not {given!r}")
+    found = list(given)
+    for t in found:
+        if not isinstance(t, Tensor):
+            raise ArgumentError(f"{what} must be tensors, not {type(t).__name__}")
+    return found
+
+
+def _check_updates(updates: Mapping[Parameter, Tensor]) -> None:
+    _tensors("updates", updates.values())
+    for p, value in updates.items():
+        if not isinstance(p, Parameter):
+            raise ArgumentError(
+                f"only parameters can be updated, and {p!r} is none", fix="make it by gc.param"
+            )
+        if value.node.type != p.node.type:
+            raise ArgumentError(f"`{p.name}` is {p.node.type}, and cannot be updated by {value.node.type}")
 
 
 def _check_inputs(graph: Graph, inputs: Sequence[Tensor]) -> None:
