@@ -202,7 +202,9 @@ class Model:
         )
 
     @operation
-    def evaluate(self, x: Arrays, y: Arrays, batch_size: int = 32, return_dict: bool = False) -> object:
+    def evaluate(
+        self, x: Arrays, y: Arrays, batch_size: int = 32, return_dict: bool = False
+    ) -> float | list[float] | dict[str, float]:
         """The loss (a float), or with metrics a list [loss, *metrics]; means over all examples."""
         _check_counts(batch_size=batch_size)
         found = measure(self._tester(), self.metrics_names, self._examples(x, y), batch_size)

@@ -137,7 +137,8 @@ def _layer_row(call: Call, result: Node, counted: set[Node], fields: dict[Node, 
         call.layer.name, call.layer.describe(), result, [p.value.shape for p in call.layer.parameters], own
     )
     field = fields.get(result, ((), ()))
-    text = "all" if field is None else "×".join(map(str, sorted(set(field[0]), reverse=True)))
+    reach = ("all",) if field is None else field[0][:1] if len(set(field[0])) == 1 else field[0]
+    text = "×".join(map(str, reach))
     return Row(row.name, row.layer, row.output, row.weights, row.parameters, row.macs, text)
 
 
