@@ -4,6 +4,7 @@ A layer is applied to a tensor and gives a tensor; the graph underneath knows no
 keeps, for each node that a layer returned, the call that returned it.  The names of layers are counted from
 the input on that they follow, so that the same program gives the same names however often it runs.
 
+>>> from graphc.ir.node import toposort
 >>> from graphc.nn import Dense, Input
 >>> h = Dense(3)(Dense(4)(Input(2)))
 >>> [c.layer.name for n in toposort([h.node]) for c in calls_of(n)]
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graphc.ir.node import Node, toposort
+from graphc.ir.node import Node
 
 if TYPE_CHECKING:
     from graphc.nn.layers import Layer
@@ -79,6 +80,3 @@ def scope_of(sources: Sequence[Node]) -> Scope:
                 seen.add(s)
                 stack.append(s)
     return _unscoped
-
-
-__all__ = ["Call", "Scope", "calls_of", "record", "scope_of", "toposort"]

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -183,12 +184,12 @@ class Model:
         """
         _check_counts(epochs=epochs, batch_size=batch_size)
         arrays = self._examples(x, y)
-        validate = None
+        validate: Callable[[], dict[str, float]] | None = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ArgumentError("validation_data must be a pair (x, y)")
             held_out = self._examples(*validation_data)
-            validate = lambda: measure(self._tester(), self.metrics_names, held_out, batch_size)  # noqa: E731
+            validate = partial(measure, self._tester(), self.metrics_names, held_out, batch_size)
         return train(
             cast("Callable[..., tuple[Array, ...]]", self.train_step),
             self.metrics_names,
