@@ -45,15 +45,20 @@ def common(*operands: TensorLike) -> list[Tensor]:
     return [cast(t, like) for t in tensors]
 
 
-def _broadcast(name: str, tensors: Sequence[Tensor]) -> list[Node]:
-    """The nodes of tensors, expanded to their common shape."""
+def type_of(x: TensorLike) -> str:
+    """The type of an operand as the user wrote it, before it was promoted, for an error."""
+    return str(as_tensor(x).node.type)
+
+
+def _broadcast(name: str, tensors: Sequence[Tensor], written: Sequence[TensorLike]) -> list[Node]:
+    """The nodes of tensors, expanded to their common shape; an error speaks of them as they were written."""
     try:
         shape = broadcast_shapes(*(t.shape for t in tensors))
     except ShapeError as error:
-        types = [str(t.node.type) for t in tensors]
+        types = [type_of(x) for x in written]
         verb = _VERBS.get(name, f"apply {name} to " + " and ".join(["{}"] * len(types))).format(*types)
         small = builtins.min(tensors, key=lambda t: t.ndim)
-        large = builtins.max(tensors, key=lambda t: t.ndim)
+        large = builtins.max((t for t in tensors if t is not small), key=lambda t: t.ndim)
         wanted = large.shape[large.ndim - builtins.max(1, small.ndim) :]
         fix = f"give {named(small)} the shape {shape_text(wanted)}, or reshape it"
         raise ShapeError(f"cannot {verb}", why=error.why, fix=fix) from None
@@ -85,7 +90,7 @@ def apply(name: str, *operands: TensorLike) -> Tensor:
             tensors = [cast(t, DType.F64) for t in tensors]
         elif row.dtype == "same" and tensors[0].dtype is DType.BOOL:
             raise DTypeError(f"cannot apply {name} to bool", fix='cast it first: x.astype("int64")')
-    return Tensor(elementwise(name, *_broadcast(name, tensors)))
+    return Tensor(elementwise(name, *_broadcast(name, tensors, operands)))
 
 
 def unary(name: str, x: TensorLike) -> Tensor:

@@ -45,7 +45,15 @@ def initial_value(name: str, shape: Shape | None, dtype: object, init: object, s
         array = np.array(init, dtype=None if dtype is None else dtype_of(dtype).numpy, order="C")
         array = array.astype(dtype_of(array.dtype).numpy, copy=False)
         concrete = None if shape is None else _concrete(name, shape)
-        return array if concrete is None else np.broadcast_to(array, concrete).copy()
+        if concrete is None or array.shape == concrete:
+            return array
+        if array.ndim:
+            raise ShapeError(
+                f"the parameter {name} of shape {shape_text(concrete)} cannot start as an array of shape "
+                f"{shape_text(array.shape)}",
+                fix="give both the same shape, or leave `shape` out",
+            )
+        return np.full(concrete, array)
     if shape is None:
         raise ArgumentError(f"the parameter {name} needs a shape", fix=f'gc.param("{name}", shape=(3, 4))')
     size = _concrete(name, shape)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from graphc.errors import ShapeError
 from graphc.ir.node import node
-from graphc.ir.types import broadcast_shapes
-from graphc.lang.apply import apply, common, expand, named
+from graphc.ir.types import broadcast_shapes, shape_text
+from graphc.lang.apply import apply, common, expand, named, type_of
 from graphc.lang.shapes import reshape
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor
@@ -22,17 +22,18 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
     """NumPy's matrix product: vectors, matrices, and stacks of matrices that broadcast."""
     x, y = common(a, b)
     if x.ndim == 0 or y.ndim == 0:
-        raise ShapeError(
-            f"cannot multiply {x.node.type} by {y.node.type} as matrices", fix="use * for scalars"
-        )
+        raise ShapeError(_cannot(a, b), fix="use * for scalars")
     inner = (x.shape[-1], y.shape[-2] if y.ndim > 1 else y.shape[0])
     if inner[0] != inner[1]:
-        raise ShapeError(
-            f"cannot multiply {x.node.type} by {y.node.type} as matrices",
-            why=f"the inner dimensions are {inner[0]} and {inner[1]}",
-            fix=f"give {named(y)} {inner[0]} rows, or transpose it: {y.name or 'b'}.T",
-        )
-    batch = broadcast_shapes(x.shape[:-2], y.shape[:-2])
+        fix = f"give {named(y)} {inner[0]} {'rows' if y.ndim > 1 else 'elements'}"
+        if y.ndim == 2 and y.shape[1] == inner[0]:
+            fix += f", or transpose it: {y.name or 'b'}.T"
+        raise ShapeError(_cannot(a, b), why=f"the inner dimensions are {inner[0]} and {inner[1]}", fix=fix)
+    try:
+        batch = broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ShapeError:
+        stacks = f"{shape_text(x.shape[:-2])} and {shape_text(y.shape[:-2])}"
+        raise ShapeError(_cannot(a, b), why=f"stacks of {stacks} matrices do not broadcast") from None
     letters = "abcdefgh"[: len(batch)]
     left = "i" * (x.ndim > 1) + "j"
     right = "j" + "k" * (y.ndim > 1)
@@ -48,6 +49,10 @@ def matmul(a: TensorLike, b: TensorLike) -> Tensor:
             ny = expand(ny, (*batch, *y.shape[-2:]))
     result = letters + left[:-1] + right[1:]
     return Tensor(node(Contract(f"{lead_x}{left},{lead_y}{right}->{result}"), nx, ny))
+
+
+def _cannot(a: TensorLike, b: TensorLike) -> str:
+    return f"cannot multiply {type_of(a)} by {type_of(b)} as matrices"
 
 
 @operation

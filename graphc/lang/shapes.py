@@ -11,7 +11,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 
-from graphc.errors import ArgumentError, ShapeError
+from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.dims import Dim, Index, product
 from graphc.ir.node import Node, node
 from graphc.ir.types import shape_of
@@ -219,6 +219,8 @@ def pick(x: TensorLike, labels: TensorLike) -> Tensor:
 def one_hot(labels: TensorLike, classes: int, dtype: object = "float32") -> Tensor:
     """1 at each label, else 0, along a new last axis."""
     t = as_tensor(labels)
+    if not t.dtype.is_integer:
+        raise DTypeError(f"the labels of one_hot are {t.node.type}", fix='cast them: labels.astype("int64")')
     shape = (*t.shape, classes)
     wide = expand(node(Reshape((*t.shape, 1)), t.node), shape)
     return cast(Tensor(elementwise("equal", wide, node(Iota(shape, t.ndim, t.dtype)))), dtype)

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import Index
 from graphc.ir.node import node
-from graphc.lang.apply import apply, common, expand
+from graphc.ir.types import Shape
+from graphc.lang.apply import apply, common, expand, type_of
 from graphc.lang.shapes import pad_node, reshape
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor
@@ -82,16 +83,15 @@ def conv2d(
     """
     a, b = common(x, w)
     if a.ndim != 4 or b.ndim != 4:
-        raise ShapeError(f"cannot convolve {a.node.type} with {b.node.type}", why="both must have four axes")
+        raise ShapeError(
+            f"cannot convolve {type_of(x)} with {type_of(w)}",
+            why="they must be [N,channels,height,width] and [filters,channels,height,width]",
+        )
     channels, filters = a.shape[1], b.shape[0]
     if not isinstance(channels, int) or not isinstance(filters, int):
         raise ShapeError("the channels of a convolution must be numbers")
     if groups < 1 or channels % groups or filters % groups or b.shape[1] != channels // groups:
-        raise ShapeError(
-            f"cannot convolve {a.node.type} with {b.node.type} in {groups} groups",
-            why=f"x has {channels} channels, w takes {b.shape[1]} in each group and gives {filters}",
-            fix=f"give w the shape [{filters},{channels // max(1, groups)},{b.shape[2]},{b.shape[3]}]",
-        )
+        raise _misfit(type_of(x), type_of(w), channels, filters, b.shape[1:], groups)
     kernel = [k for k in b.shape[2:] if isinstance(k, int)]
     if len(kernel) != 2:
         raise ShapeError("the window of a convolution must be known")
@@ -104,10 +104,31 @@ def conv2d(
     return reshape(out, (out.shape[0], filters, *out.shape[3:]))
 
 
+def _misfit(x: str, w: str, channels: int, filters: int, each: Shape, groups: int) -> ShapeError:
+    """Why filters, each of a shape, do not fit so many channels in so many groups."""
+    takes, height, width = each
+    if groups == 1:
+        what, why = f"cannot convolve {x} with {w}", f"x has {channels} channels, and w takes {takes}"
+    else:
+        what = f"cannot convolve {x} with {w} in {groups} groups"
+        why = f"x has {channels} channels, w takes {takes} in each group and gives {filters}"
+    if groups < 1 or channels % groups or filters % groups:
+        return ShapeError(what, why=why, fix=f"take groups that divide {channels} and {filters}")
+    return ShapeError(
+        what, why=why, fix=f"give w the shape [{filters},{channels // groups},{height},{width}]"
+    )
+
+
 def _pool_pads(
     t: Tensor, size: tuple[int, int], strides: tuple[int, int], padding: Padding, ceil_mode: bool
 ) -> list[tuple[int, int]]:
     around = paddings(padding, t.shape[2:], size, strides, (1, 1))
+    if any(max(p) >= k for p, k in zip(around, size, strict=True)):
+        raise ShapeError(
+            f"cannot pad by {padding!r} for windows of {size[0]}×{size[1]}",
+            why="a window could lie in the padding altogether, where there is nothing to take",
+            fix="pad by less than the window",
+        )
     if not ceil_mode:
         return around
     result = []

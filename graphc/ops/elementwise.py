@@ -72,9 +72,11 @@ class Elementwise(Op):
             "select": first.dtype is DType.BOOL,
         }.get(row.dtype, True)
         if not allowed or any(x.dtype is not dtype for x in typed):
+            taken = {"integer": "integers", "logic": "bool", "float": "floats"}.get(row.dtype, "one dtype")
             raise DTypeError(
                 f"{row.name} does not take {' and '.join(str(x.dtype) for x in operands)}",
-                fix="cast the operands to one dtype: x.astype(...)",
+                why=f"it takes {taken}",
+                fix="cast the operands: x.astype(...)",
             )
         return TensorType(DType.BOOL if row.dtype == "compare" else dtype, first.shape)
 

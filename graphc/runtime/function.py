@@ -35,6 +35,8 @@ from graphc.ir.types import Array, shape_text
 from graphc.kernel.assemble import Layout
 from graphc.kernel.memory import ALIGNMENT, plan
 from graphc.kernel.program import Executable, Program
+from graphc.lang.source import user_location
+from graphc.lang.tensor import Tensor
 from graphc.ops.leaves import Input, Param
 from graphc.passes.fuse import Cluster
 from graphc.passes.log import Log
@@ -112,7 +114,11 @@ class Function:
         return f"<function {self.graph.name}({arguments}) -> {results} by {self.backend}>"
 
     def __call__(self, *args: object, **kwargs: object) -> Array | tuple[Array, ...]:
-        arrays = self.bind(args, kwargs)
+        try:
+            arrays = self.bind(args, kwargs)
+        except ArgumentError as error:
+            error.where = user_location()
+            raise error.with_traceback(None) from None
         results = self._evaluate(arrays) if self._compiled is None else self._run(self._compiled, arrays)
         return results[0] if self.single else tuple(results)
 
@@ -211,10 +217,22 @@ class Function:
     def _converted(self, k: int, value: object) -> Array:
         """One argument as a contiguous array of its input's dtype and rank."""
         n, name, wanted = self.graph.inputs[k], self._names[k], self._wanted[k]
+        if isinstance(value, Tensor):
+            raise ArgumentError(
+                f"`{name}` is {n.type}, and the argument is a tensor of the graph",
+                why="a compiled function computes numbers from numbers",
+                fix="pass an array",
+            )
         try:
             array = np.asarray(value)
         except ValueError:
-            raise ArgumentError(f"`{name}` is {n.type}, and the argument is no array of numbers") from None
+            array = np.asarray(None)
+        if array.dtype.kind not in "biuf":
+            short = isinstance(value, (str, type(None)))
+            raise ArgumentError(
+                f"`{name}` is {n.type}, and the argument is no array of real numbers",
+                why=f"it is {value!r:.60}" if short else f"it is a {type(value).__name__}",
+            )
         if array.dtype != wanted:
             if isinstance(value, np.ndarray) or not np.can_cast(array.dtype, wanted, "same_kind"):
                 raise ArgumentError(
@@ -237,12 +255,15 @@ class Function:
                     raise self._misfit(n, name, a, dims)
 
     def _misfit(self, n: Node, name: str, array: Array, dims: Mapping[str, int]) -> ArgumentError:
-        known = ", ".join(f"{k} = {dims[k]}" for k in n.type.dims if k in dims)
-        wanted = f"{n.type} with {known}" if known else str(n.type)
-        rank = f"it has {array.ndim} axes, not {n.type.rank}"
+        why = f"it has {array.ndim} axes, not {n.type.rank}"
+        if array.ndim == n.type.rank:
+            for axis, (d, size) in enumerate(zip(n.type.shape, array.shape, strict=True)):
+                if isinstance(d, int) and d != size:
+                    why = f"axis {axis} is {size}, not {d}"
+                elif isinstance(d, Dim) and dims and evaluate(d, dims) != size:
+                    why = f"axis {axis} is {size}, not {d} = {evaluate(d, dims)}"
         return ArgumentError(
-            f"`{name}` is {wanted}, and the argument has the shape {shape_text(array.shape)}",
-            why=rank if array.ndim != n.type.rank else "a dimension differs",
+            f"`{name}` is {n.type}, and the argument has the shape {shape_text(array.shape)}", why=why
         )
 
     def stage(self, name: str) -> str:
