@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import shutil
 import tempfile
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -54,3 +56,21 @@ def ulp_error(got: Any, exact: Any, floor: float = 0.0) -> float:
     size = np.maximum(np.abs(rounded), got.dtype.type(floor))[~special]
     error = np.abs(got.astype(np.longdouble) - exact)[~special] / np.spacing(size).astype(np.longdouble)
     return float(error.max()) if error.size else 0.0
+
+
+def error_of(program: str, **names: Any) -> str:
+    """The error of a program of the user's, `model.py`, as `Class: text`; it must be one, and short.
+
+    `gc` and `np` are imported, and `names` are known.
+    """
+    import graphc as gc
+
+    text = textwrap.dedent(program).strip("\n") + "\n"
+    linecache.cache["model.py"] = (len(text), None, text.splitlines(keepends=True), "model.py")
+    try:
+        exec(compile(text, "model.py", "exec"), {"gc": gc, "np": np, **names})
+    except gc.GraphcError as error:
+        found = f"{type(error).__name__}: {error}"
+        assert found.count("\n") < 10
+        return found
+    raise AssertionError(f"this is no error:\n{text}")
