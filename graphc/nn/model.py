@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import cast
 
 import numpy as np
@@ -189,7 +188,11 @@ class Model:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ArgumentError("validation_data must be a pair (x, y)")
             held_out = self._examples(*validation_data)
-            validate = partial(measure, self._tester(), self.metrics_names, held_out, batch_size)
+
+            def validate_now() -> dict[str, float]:
+                return measure(self._tester(), self.metrics_names, held_out, batch_size)
+
+            validate = validate_now
         return train(
             cast("Callable[..., tuple[Array, ...]]", self.train_step),
             self.metrics_names,
