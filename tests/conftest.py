@@ -1,4 +1,4 @@
-"""What all tests share: a cache folder of their own, the back ends, and errors in units of the last place."""
+"""What all tests share: a cache folder of their own, the back ends, and the errors that users read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,36 +44,23 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def ulp_error(got: Any, exact: Any, floor: float = 0.0) -> float:
-    """The largest |got - exact| in units of the last place of `exact`, in the precision of `got`.
+@pytest.fixture
+def error_of() -> Callable[..., str]:
+    """A function that runs a program of the user's, `model.py`, and returns its error as `Class: text`.
 
-    `exact` is in a higher precision than `got`; values below `floor` are measured as if they were `floor`.
-    Infinities and NaNs must agree, else the error is infinite.
-    """
-    got = np.asarray(got)
-    exact = np.broadcast_to(np.asarray(exact, np.longdouble), got.shape)
-    rounded = exact.astype(got.dtype)
-    special = ~np.isfinite(rounded) | ~np.isfinite(got)
-    if not np.array_equal(got[special], rounded[special], equal_nan=True):
-        return float("inf")
-    size = np.maximum(np.abs(rounded), got.dtype.type(floor))[~special]
-    error = np.abs(got.astype(np.longdouble) - exact)[~special] / np.spacing(size).astype(np.longdouble)
-    return float(error.max()) if error.size else 0.0
-
-
-def error_of(program: str, **names: Any) -> str:
-    """The error of a program of the user's, `model.py`, as `Class: text`; it must be one, and short.
-
-    `gc` and `np` are imported, and `names` are known.
+    There must be one, and it must be short.  The program knows `gc`, `np`, and the names that are passed on.
     """
     import graphc as gc
 
-    text = textwrap.dedent(program).strip("\n") + "\n"
-    linecache.cache["model.py"] = (len(text), None, text.splitlines(keepends=True), "model.py")
-    try:
-        exec(compile(text, "model.py", "exec"), {"gc": gc, "np": np, **names})
-    except gc.GraphcError as error:
-        found = f"{type(error).__name__}: {error}"
-        assert found.count("\n") < 10
-        return found
-    raise AssertionError(f"this is no error:\n{text}")
+    def run(program: str, **names: Any) -> str:
+        text = textwrap.dedent(program).strip("\n") + "\n"
+        linecache.cache["model.py"] = (len(text), None, text.splitlines(keepends=True), "model.py")
+        try:
+            exec(compile(text, "model.py", "exec"), {"gc": gc, "np": np, **names})
+        except gc.GraphcError as error:
+            found = f"{type(error).__name__}: {error}"
+            assert found.count("\n") < 10
+            return found
+        raise AssertionError(f"this is no error:\n{text}")
+
+    return run

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from conftest import error_of
 
 import graphc as gc
 from graphc.runtime import backends
@@ -147,13 +148,13 @@ BackendError: cannot build main for CUDA
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_text(name: str) -> None:
+def test_text(name: str, error_of: Callable[..., str]) -> None:
     expected = TEXTS[name].strip("\n")
     line = expected.splitlines()[1].partition("model.py:4   ")[2]
     assert error_of(f"{SETUP.strip()}\n{line}") == expected
 
 
-def test_named_dimensions_that_no_argument_tells() -> None:
+def test_named_dimensions_that_no_argument_tells(error_of: Callable[..., str]) -> None:
     program = """
     n = gc.input("b", ("M",)).shape[0]
     fn = gc.compile([gc.input("a", (2 * n,))], gc.const(1.0))
@@ -176,7 +177,9 @@ def test_every_back_end_refuses_the_same_arguments(backend: str) -> None:
     np.testing.assert_array_equal(fn([[1, 2, 3, 4]]), [[2, 4, 6, 8]])  # a list takes the dtype that is wanted
 
 
-def test_a_back_end_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_back_end_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, error_of: Callable[..., str]
+) -> None:
     monkeypatch.setattr(backends, "entry_points", lambda group: [])
     backends.load.cache_clear()
     try:
@@ -191,7 +194,7 @@ def test_a_back_end_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> No
         backends.load.cache_clear()
 
 
-def test_a_back_end_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_back_end_that_does_not_load(monkeypatch: pytest.MonkeyPatch, error_of: Callable[..., str]) -> None:
     class Broken:
         name = "llvm"
 
@@ -207,7 +210,9 @@ def test_a_back_end_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
         backends.load.cache_clear()
 
 
-def test_an_operation_that_a_back_end_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_a_back_end_lacks(
+    monkeypatch: pytest.MonkeyPatch, error_of: Callable[..., str]
+) -> None:
     from graphc_llvm import primitives
 
     monkeypatch.delitem(primitives.ROWS, "erf")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from conftest import error_of
 
 SETUP = """
 h = gc.input("h", ("N", 4), "float32"); scale = gc.input("scale", (3,), "float32")
@@ -211,13 +212,13 @@ GraphcError: a tensor has no truth value while the graph is built
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_text(name: str) -> None:
+def test_text(name: str, error_of: Callable[..., str]) -> None:
     expected = TEXTS[name].strip("\n")
     line = expected.splitlines()[1].partition("model.py:4   ")[2]
     assert error_of(f"{SETUP.strip()}\n{line}") == expected
 
 
-def test_in_a_function_the_innermost_line_of_the_user_is_named() -> None:
+def test_in_a_function_the_innermost_line_of_the_user_is_named(error_of: Callable[..., str]) -> None:
     program = """
     def layer(h, w):
         z = h @ w
@@ -234,7 +235,7 @@ def test_in_a_function_the_innermost_line_of_the_user_is_named() -> None:
     )
 
 
-def test_columns_count_characters_where_the_line_is_not_ascii() -> None:
+def test_columns_count_characters_where_the_line_is_not_ascii(error_of: Callable[..., str]) -> None:
     program = 'größe = gc.input("größe", (3,)); y = größe * gc.input("b", (4,))'
     lines = error_of(program).splitlines()
     expression = 'größe * gc.input("b", (4,))'

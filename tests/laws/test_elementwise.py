@@ -14,7 +14,6 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
-from conftest import BACKENDS
 from test_op_table import NUMERIC, by_name, errors, grid
 from test_op_table import budget as ulps
 
@@ -40,7 +39,6 @@ def compiled(name: str, dtype: str, backend: str) -> Function:
     return gc.compile([*xs, up], [value, *gc.vjp(value, wrt, up)], backend=backend, name=name)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("row", NUMERIC, ids=by_name)
 def test_compiled_values_are_right_to_the_last_bits(row: Row, dtype: str, backend: str) -> None:
@@ -190,7 +188,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("row", "dtype"), CASES)
 def test_integers_and_truth_values(row: Row, dtype: str, backend: str) -> None:
     got, (x, y) = table(dtype, backend)[row.name], operands(dtype)

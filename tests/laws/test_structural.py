@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import BACKENDS
 from structural_cases import CASES, Array, Case, naive_matmul
 
 import graphc as gc
@@ -22,6 +21,8 @@ from graphc.lang.tensor import Tensor
 from graphc.ops.contract import Contract
 from graphc.ops.leaves import Iota
 from graphc.runtime.function import Function
+
+BACKENDS = ("reference", "interpreter", "llvm")
 
 
 def tensors(case: Case, dtype: str) -> dict[str, Tensor]:
