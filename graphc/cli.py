@@ -171,7 +171,7 @@ def ops(
 ) -> None:
     """The op table: mathematics, local gradients, kinks, stable forms, and how each was proved."""
     from graphc.ops.table import ROWS
-    from graphc.show.text import Table
+    from graphc.tables import Table
 
     if as_json:
         print(json.dumps([_op_object(row) for row in ROWS.values()], indent=2, ensure_ascii=False))
@@ -192,7 +192,7 @@ def doctor() -> None:
     import graphc
     from graphc.config import SETTINGS, setting
     from graphc.runtime.backends import available, load
-    from graphc.show.text import Table
+    from graphc.tables import Table
 
     rows = [
         ["graphc", graphc.__version__],
@@ -319,7 +319,7 @@ def _graph_with_values(graph: Graph, values: Mapping[str, object]) -> str:
     """The text of a graph with the value of each node."""
     from graphc.autodiff.point import point_at
     from graphc.ir.text import node_text
-    from graphc.show.text import array_text
+    from graphc.tables import array_text
 
     point = point_at(graph.roots, values)
     found = point.evaluate(graph.roots)

@@ -49,7 +49,7 @@ def lenet() -> nn.Model:
 
 def run(folder: Path, *, epochs: int, backend: str = "llvm") -> bool:
     """The whole demonstration; False where Ctrl-C ended it early."""
-    from graphc.show.text import Table
+    from graphc.tables import Table
 
     print("The chain rule on (x + y)·z\n")
     record, small = chain_rule(backend)

@@ -1,6 +1,6 @@
 """Imports point one way: each package may import what lies below it, and nothing else.
 
-ir ← ops ← lang, autodiff, passes ← kernel ← runtime ← nn; `show` reads and is imported by none of them; the
+ir ← ops ← lang, passes ← autodiff, kernel ← runtime ← nn; `show` reads and is imported by none of them; the
 core knows no back end, and back ends know kernels and scalar primitives only.
 """
 
@@ -19,13 +19,14 @@ BELOW: dict[str, set[str]] = {
     "ir": {"errors", "config"},
     "ops": {"errors", "config", "ir"},
     "lang": {"errors", "config", "ir", "ops"},
-    "autodiff": {"errors", "config", "ir", "ops", "lang"},
-    "passes": {"errors", "config", "ir", "ops", "lang"},
+    "tables": {"errors", "config", "ir"},
+    "autodiff": {"errors", "config", "ir", "ops", "lang", "passes", "tables"},
+    "passes": {"errors", "config", "ir", "ops"},
     "kernel": {"errors", "config", "ir", "ops", "passes"},
     "runtime": {"errors", "config", "ir", "ops", "lang", "passes", "kernel"},
     "nn": {"errors", "config", "ir", "ops", "lang", "autodiff", "runtime"},
     # Showing reads every level and changes none.
-    "show": {"errors", "config", "ir", "ops", "lang", "autodiff", "passes", "kernel", "runtime"},
+    "show": {"errors", "config", "ir", "ops", "lang", "autodiff", "passes", "kernel", "runtime", "tables"},
 }
 FOR_BACKENDS = {"kernel", "ops.scalar", "ir", "errors", "config"}
 TARGETS = {"llvmlite", "graphc_llvm", "graphc_cuda", "cuda", "pynvml"}

@@ -13,7 +13,8 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 
 from graphc.config import setting
@@ -45,15 +46,41 @@ if hasattr(os, "register_at_fork"):
 @lru_cache(maxsize=1)
 def runtime() -> ctypes.CDLL | None:
     """The OpenMP runtime, or None."""
-    found = [ctypes.util.find_library(name) for name in ("gomp", "omp", "iomp5")]
-    for name in (*_NAMES, *(f for f in found if f)):
+    for name in _candidates():
         try:
-            library = ctypes.CDLL(name)
+            with _short_spin():
+                library = ctypes.CDLL(name)
         except OSError:
             continue
         if all(hasattr(library, symbol) for symbol in SYMBOLS):
             return library
     return None
+
+
+def _candidates() -> Iterator[str]:
+    """Names of libraries, the quick ones first: looking one up starts a linker."""
+    yield from _NAMES
+    for name in ("gomp", "omp", "iomp5"):
+        found = ctypes.util.find_library(name)
+        if found:
+            yield found
+
+
+@contextmanager
+def _short_spin() -> Iterator[None]:
+    """While libgomp loads: let its idle threads spin for some 50 µs, not for milliseconds.
+
+    That is long enough from one kernel to the next, and short enough not to hold a core that somebody else
+    wants.  What the user has chosen stands.
+    """
+    ours = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+    if ours:
+        os.environ["GOMP_SPINCOUNT"] = "20000"
+    try:
+        yield
+    finally:
+        if ours:
+            del os.environ["GOMP_SPINCOUNT"]
 
 
 @lru_cache(maxsize=1)

@@ -44,6 +44,7 @@ from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor
 from graphc.ops.elementwise import Elementwise
 from graphc.ops.leaves import Const, Input, Param
+from graphc.tables import Table, number
 
 Verdict = Literal["ok", "kink", "rough", "wrong"]
 
@@ -111,8 +112,6 @@ class GradientCheck:
         return self.ok
 
     def _rows(self) -> list[tuple[str, ...]]:
-        from graphc.show.text import number
-
         return [
             (
                 t.name,
@@ -129,8 +128,6 @@ class GradientCheck:
         ]
 
     def __str__(self) -> str:
-        from graphc.show.text import Table
-
         table = Table(_HEADS, self._rows(), f"gradcheck: {'ok' if self.ok else 'FAILED'}")
         return "\n".join([str(table), *(f"note: {note}" for note in self.notes)])
 

@@ -34,6 +34,7 @@ from graphc.ops.leaves import Const, Input
 from graphc.ops.reduce import Reduce
 from graphc.ops.views import Concat, Expand, Reshape, Slice, Transpose
 from graphc.ops.window import Window
+from graphc.passes.rules_stability import stabilize
 
 _LINEAR = (Contract, Conv, Cast, Expand, Reshape, Slice, Transpose)
 
@@ -57,7 +58,11 @@ def jvp(
             raise GradientError(
                 f"the tangent of a {x.node.type} is a {t.node.type}", fix="give it the same type"
             )
-    found = push_forward([y.node for y in outputs], {x.node: t.node for x, t in zip(xs, along, strict=True)})
+    stable = stabilize([y.node for y in outputs], [x.node for x in xs])
+    found = push_forward(
+        [stable[y.node] for y in outputs],
+        {stable[x.node]: t.node for x, t in zip(xs, along, strict=True)},
+    )
     return [Tensor(n) for n in found]
 
 
@@ -121,6 +126,7 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
         raise GradientError(
             f"there is no Jacobian of a {y.node.type} by a {x.node.type}", why="both must be floating-point"
         )
+    y, x = _stable(y, x)
     if y.ndim == 0:
         return Tensor(differentiate(y.node, (x.node,)).wrt[0])
     rows, columns = _size(y), _size(x)
@@ -143,12 +149,19 @@ def hessian(f: Tensor, x: Tensor) -> Tensor:
     """The second derivatives of a scalar, of shape [*x.shape, *x.shape]: the Jacobian of the gradient."""
     check_tensors([f, x], "f and x")
     check_scalar(f)
+    f, x = _stable(f, x)
     gradient = differentiate(f.node, (x.node,)).wrt[0]
     if x.node not in toposort([gradient]):  # f is linear in x
         size = _size(x)
         zeros = np.zeros((size, size), x.dtype.numpy)
         return Tensor(node(Const.of(zeros.reshape([*map(_known, x.shape), *map(_known, x.shape)]), x.dtype)))
     return jacobian(Tensor(gradient), x)
+
+
+def _stable(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with stable formulas in place of naive ones."""
+    found = stabilize([y.node], [x.node])
+    return Tensor(found[y.node], y.name), Tensor(found[x.node], x.name)
 
 
 def _known(d: object) -> int:

@@ -24,6 +24,7 @@ from graphc.ir.node import Node, origin, toposort
 from graphc.lang.source import operation, user_location
 from graphc.lang.tensor import Tensor
 from graphc.ops.elementwise import Elementwise, constant_like, elementwise
+from graphc.passes.rules_stability import stabilize
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,9 @@ def grad(loss: Tensor, wrt: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
     check_scalar(loss)
     targets = [wrt] if isinstance(wrt, Tensor) else list(wrt)
     check_tensors(targets, "wrt")
-    found = differentiate(loss.node, [t.node for t in targets])
+    # Once the chain rule has taken a naive formula apart, nothing can save it: log(softmax(x)) is made stable first.
+    stable = stabilize([loss.node], [t.node for t in targets])
+    found = differentiate(stable[loss.node], [stable[t.node] for t in targets])
     result = [
         Tensor(n, f"d{loss.name or 'loss'}/d{t.name}" if t.name else "")
         for n, t in zip(found.wrt, targets, strict=True)
@@ -183,7 +186,7 @@ def vjp(
             raise GradientError(
                 f"the cotangent of a {y.node.type} is a {c.node.type}", fix="give it the same type"
             )
-    found = differentiate_all(
-        [(y.node, c.node) for y, c in zip(outputs, seeds, strict=True)], [x.node for x in xs]
-    )
+    stable = stabilize([y.node for y in outputs], [x.node for x in xs])
+    pairs = [(stable[y.node], c.node) for y, c in zip(outputs, seeds, strict=True)]
+    found = differentiate_all(pairs, [stable[x.node] for x in xs])
     return [Tensor(n) for n in found.wrt]

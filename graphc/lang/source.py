@@ -34,9 +34,10 @@ def _positions(code: CodeType) -> tuple[tuple[int | None, int | None, int | None
 
 
 @functools.lru_cache(maxsize=65536)
-def _location(code: CodeType, instruction: int) -> Loc:
+def _location(filename: str, code: CodeType, instruction: int) -> Loc:
+    # Code objects are equal without regard to their file: two cells may hold the same line.
     line, end_line, column, end_column = _positions(code)[instruction // 2]
-    return Loc(code.co_filename, line or code.co_firstlineno, column or 0, end_column or 0, end_line or 0)
+    return Loc(filename, line or code.co_firstlineno, column or 0, end_column or 0, end_line or 0)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -49,7 +50,7 @@ def user_location() -> Loc | None:
     frame = sys._getframe(1)
     while frame is not None and _is_ours(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
-    return _location(frame.f_code, frame.f_lasti) if frame is not None else None
+    return _location(frame.f_code.co_filename, frame.f_code, frame.f_lasti) if frame is not None else None
 
 
 _active: ContextVar[bool] = ContextVar("active", default=False)

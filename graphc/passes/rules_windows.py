@@ -44,6 +44,8 @@ def keeps_filters(m: Match) -> bool:
     op, made = m.root.op, m.root.src[0].type.shape
     if not isinstance(op, Slice) or any(s != 1 for s in op.steps):
         return False
+    if 0 in op.shape:
+        return False
     whole = all(op.starts[k] == 0 and op.shape[k] == made[k] for k in (1, 2))
     return whole and op.shape != made
 

@@ -43,7 +43,7 @@ from graphc.ops.views import Expand, Reshape, is_unit
 from graphc.show.formula import ATOM, MATRIX, Formula, add, formulas
 from graphc.show.naming import name_nodes
 from graphc.show.notation import compose, subject
-from graphc.show.text import Table, array_text, number
+from graphc.tables import Table, array_text, number
 
 _LONG = 40  # the longest text of a formula that is carried on to the next step
 

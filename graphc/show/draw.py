@@ -28,7 +28,7 @@ from graphc.show.naming import is_number
 from graphc.show.notation import compose
 from graphc.show.picture import Kind, PictureEdge, PictureNode, draw_graph
 from graphc.show.svg import to_svg
-from graphc.show.text import array_text, number
+from graphc.tables import array_text, number
 
 _SIGNS = {
     "add": "+",

@@ -244,3 +244,14 @@ def test_a_long_chain_builds_differentiates_prints_and_goes(depth: int) -> None:
         assert last() is None
     finally:
         sys.setrecursionlimit(limit)
+
+
+def test_equal_code_in_two_files_has_two_places() -> None:
+    places = []
+    for name in ("one.py", "two.py"):
+        scope: dict[str, object] = {"x": gc.input("x")}
+        exec(compile("y = x + x", name, "exec"), scope)
+        y = scope["y"]
+        assert isinstance(y, gc.Tensor)
+        places += [loc.file for loc in locations(y.node) if loc.file.endswith(("one.py", "two.py"))]
+    assert places == ["one.py", "two.py"]
