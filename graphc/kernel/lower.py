@@ -176,7 +176,8 @@ class _Lowering:
         yield Dim.of(var)
         body = tuple(self.bodies.pop())
         self.memo.pop()
-        self._emit(For(var, 0, extent, body, nodes=self._nodes()))
+        if extent != 0:
+            self._emit(For(var, 0, extent, body, nodes=self._nodes()))
 
     def nest(self, shape: tuple[Index, ...], body: Callable[[tuple[Index, ...]], None]) -> None:
         index: list[Index] = []

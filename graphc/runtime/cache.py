@@ -107,9 +107,11 @@ class DiskCache:
 
     def _sweep(self, folder: Path) -> None:
         """Remove the entries that were not used for longest, once the folder is over its limit."""
-        entries = [
-            (e.stat().st_mtime, e.stat().st_size, e.path) for e in os.scandir(folder) if e.name.endswith(".o")
-        ]
+        entries = []
+        for e in os.scandir(folder):
+            with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+                if e.name.endswith(".o"):
+                    entries.append((e.stat().st_mtime, e.stat().st_size, e.path))
         total = sum(size for _, size, _ in entries)
         for _, size, path in sorted(entries):
             if total <= _LIMIT_BYTES:

@@ -274,6 +274,7 @@ def twenty_lines(sizes: Sequence[int], lr: float, dtype: str, form: str, backend
         ("float32", "by hand", "reference", 6),  # exp(-a) overflows here, and 1/(1 + inf) is 0
         ("float32", "by hand", "llvm", 101),
         ("float32", "sigmoid", "llvm", 101),
+        ("float32", "derived", "llvm", 101),  # a rule finds the sigmoid and its gradient
     ],
 )
 def test_w24_neural_net_in_twenty_lines(dtype: str, form: str, backend: str, steps: int) -> None:
