@@ -2,7 +2,7 @@
 
 A dimension of a shape is an `int` or a `Dim`; the same polynomials index buffers inside kernels, where their
 variables are loop variables.  `Dim`s are canonical, so equal dimensions compare equal, and a `Dim` that is
-constant is an `int` from the start.
+constant is an `int` from the start.  (With floors, some equal dimensions still differ: floors in floors.)
 
 ```
 Index ::= int | Dim          Dim ::= term (+ term)*
@@ -21,6 +21,7 @@ term  ::= int * atom*        atom ::= name | floor(Dim / int)
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -95,14 +96,21 @@ class Dim:
     __rmul__ = __mul__
 
     def __floordiv__(self, divisor: int) -> Index:
-        # Terms that the divisor divides leave the floor: floor((4*N+3)/2) = 2*N + floor(3/2).
+        # One form for equal values, as far as that is cheap: terms that the divisor divides leave the floor, and
+        # so does a constant, to its remainder: floor((4*N+M-1)/2) = 2*N + floor((M+1)/2) - 1.
         if divisor == 1:
             return self
-        whole = {m: c // divisor for m, c in self.terms if c % divisor == 0}
-        rest = _collect({m: c for m, c in self.terms if c % divisor})
-        if isinstance(rest, int):
-            return _sum((_collect(whole), rest // divisor))
-        return _sum((_collect(whole), Dim((((FloorDiv(rest, divisor),), 1),))))
+        whole = {m: c // divisor for m, c in self.terms if c % divisor == 0 or not m}
+        rest = {m: c for m, c in self.terms if c % divisor and m}
+        if not rest:
+            return _collect(whole)
+        # A common factor goes: floor((6*N+3)/4) = floor((3*N+1)/2).
+        common = math.gcd(divisor, *rest.values())
+        rest = {m: c // common for m, c in rest.items()}
+        rest[()] = dict(self.terms).get((), 0) % divisor // common
+        value, divisor = _collect(rest), divisor // common
+        assert isinstance(value, Dim)
+        return _sum((_collect(whole), Dim((((FloorDiv(value, divisor),), 1),))))
 
     def __mod__(self, divisor: int) -> Index:
         return _sum((self, -divisor * (self // divisor)))
@@ -215,8 +223,8 @@ def coefficient(index: Index, name: str) -> Index | None:
 def parse(text: str) -> Index:
     """Read what `str` prints back.
 
-    >>> parse("2*N+floor((H+3)/2)")
-    2*N+floor((H+3)/2)
+    >>> parse("2*N+floor((H+1)/2)+1")
+    2*N+floor((H+1)/2)+1
     """
 
     wrong = GraphError(f"{text!r} is no dimension", fix="write integers and names with + - * and floor(a/b)")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import graphc as gc
 from graphc.errors import GraphError
 from graphc.ir.dims import Dim, Index, coefficient, evaluate, names, parse, product, substitute
 
@@ -102,11 +103,28 @@ def test_the_product_counts_elements(formulas: list[Formula], env: Env) -> None:
     assert evaluate(product(d for d, _ in formulas), env) == math.prod(v(env) for _, v in formulas)
 
 
+@given(st.integers(-30, 30), st.integers(-30, 30), st.integers(1, 8), st.integers(1, 8), st.integers(-9, 9))
+def test_equal_floors_are_equal_objects(
+    slope: int, offset: int, divisor: int, factor: int, turns: int
+) -> None:
+    N, M = Dim.of("N"), Dim.of("M")
+    d = (slope * N + offset) // divisor
+    assert d == (factor * (slope * N + offset)) // (factor * divisor), "a common factor"
+    assert d + turns == (slope * N + offset + turns * divisor) // divisor, "whole turns, in or out"
+    assert d + turns * M == (slope * N + offset + turns * divisor * M) // divisor
+
+
+def test_sizes_that_are_equal_fit() -> None:
+    x = gc.input("x", ("N", 1, "H", 8))
+    halved = gc.max_pool2d(x, 2, padding=((0, 1), (0, 0)))  # floor((H+1-2)/2)+1
+    assert halved.shape == x[:, :, ::2, ::2].shape == (*x.shape[:2], (Dim.of("H") + 1) // 2, 4)
+
+
 def test_the_printed_form_is_the_one_that_people_write() -> None:
     N, H = Dim.of("N"), Dim.of("H")
     assert str(4 * N * H + N + 1) == "4*H*N+N+1"
     assert str(1 - N) == "-N+1"
-    assert str((H + 2 - 3) // 2 + 1) == "floor((H-1)/2)+1"
+    assert str((H + 2 - 3) // 2 + 1) == "floor((H+1)/2)"
     assert str((4 * N + 2) // 2) == "2*N+1"
     assert str(N % 2) == "N-2*floor((N)/2)"
     assert names(N * ((H + 1) // 2)) == ("H", "N")
