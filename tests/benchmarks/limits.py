@@ -1,7 +1,7 @@
 """What this machine can do at most: fused multiply-adds, and reading and copying memory, measured.
 
-The kernels are a few lines of LLVM, compiled as graphc compiles its own code, and run on as many threads through
-the same OpenMP runtime.  They take turns with the competitors, so that noise slows both.
+The kernels are a few lines of LLVM, compiled as graphc compiles its own code; the streams run on several threads
+through the same OpenMP runtime.  Arithmetic needs nothing that cores share, so one thread stands for all.
 
 | limit            | kernel                                                   | amount of a call              |
 |------------------|----------------------------------------------------------|-------------------------------|
@@ -11,7 +11,7 @@ the same OpenMP runtime.  They take turns with the competitors, so that noise sl
 
 The streams go over as many bytes as the workload touches, so data that fits in a cache is taken from there.
 
->>> peak = Arithmetic("float64", threads=1)
+>>> peak = Arithmetic("float64")
 >>> peak.call(); peak.amount > 0
 True
 """
@@ -72,12 +72,11 @@ def _thread(threads: int) -> tuple[str, str]:
 
 
 class Arithmetic:
-    """Fused multiply-adds in registers; `amount` is the floating-point operations of a `call`."""
+    """Fused multiply-adds in registers on one thread; `amount` is the floating-point operations of a `call`."""
 
-    def __init__(self, dtype: str, threads: int) -> None:
+    def __init__(self, dtype: str) -> None:
         vector, lanes = vector_of(dtype)
         suffix = f"v{lanes}{'f32' if dtype == 'float32' else 'f64'}"
-        declaration, thread = _thread(threads)
         chains = range(_CHAINS)
         phis = "\n".join(f"  %a{k} = phi {vector} [ %x, %entry ], [ %b{k}, %loop ]" for k in chains)
         steps = "\n".join(
@@ -89,14 +88,10 @@ class Arithmetic:
         )
         text = f"""\
 declare {vector} @llvm.fma.{suffix}({vector}, {vector}, {vector})
-{declaration}
 define void @{ENTRY}(ptr %argument) "prefer-vector-width"="512" {{
 entry:
   %count = load i64, ptr %argument
-  %thread = {thread}
-  %offset = mul i32 %thread, 64
-  %place = add i32 %offset, {_RESULTS}
-  %result = getelementptr i8, ptr %argument, i32 %place
+  %result = getelementptr i8, ptr %argument, i32 {_RESULTS}
   %x = load {vector}, ptr %result, align 8
   br label %loop
 loop:
@@ -114,8 +109,8 @@ done:
 """
         each = 2 * _CHAINS * lanes
         count = int(_CALL_FLOPS / each)
-        self.call = _Kernel(text, threads, count)
-        self.amount = float(each * count * threads)
+        self.call = _Kernel(text, 1, count)
+        self.amount = float(each * count)
 
 
 class Stream:

@@ -153,25 +153,25 @@ def measure(name: str, *, threads: int, seconds: float, only: Sequence[str] = ()
             entries[c.name], prepared = _prepared(c, problem, threads, expected)
             if prepared is not None:
                 ready[c.name] = prepared
-    limits: dict[str, Arithmetic | Stream] = {
-        "peak": Arithmetic(problem.dtype, threads),
-        "read": Stream("read", problem.traffic, threads),
-        "copy": Stream("copy", problem.traffic, threads),
-    }
+    limits: dict[str, Arithmetic | Stream] = {"peak": Arithmetic(problem.dtype)}
+    for kind in ("read", "copy"):
+        for count in sorted({1, threads}):
+            limits[f"{kind} {count}"] = Stream(kind, problem.traffic, count)
     calls = {k: p.call for k, p in ready.items()} | {k: limit.call for k, limit in limits.items()}
     # A network that has learnt its one batch by heart has gradients below 1e-38, which slow many a processor.
     timings = interleave(calls, seconds, before={k: p.reset for k, p in ready.items()})
     # The best sample: a limit is what the machine can do, not what others leave of it.
     rates = {k: limit.amount / timings[k].best for k, limit in limits.items()}
-    bandwidth = max(rates["read"], rates["copy"])
-    floor = max(problem.flops / rates["peak"], problem.traffic / bandwidth)
+    peak = threads * rates.pop("peak")
+    bandwidth = max(rates.values())
+    floor = max(problem.flops / peak, problem.traffic / bandwidth)
     return Result(
         name,
         WORKLOADS[name].title,
         threads,
         problem.flops,
         problem.traffic,
-        rates["peak"],
+        peak,
         bandwidth,
         floor if floor >= _NO_FLOOR else None,
         tuple(_timed(entry, timings) for entry in entries.values()),
