@@ -54,9 +54,10 @@ def test_an_unusable_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         works(3.0)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser can write everywhere")
 def test_a_folder_that_cannot_be_written(folder: Path) -> None:
     folder.mkdir(mode=0o500)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user can write everywhere")
     with one_warning("Permission denied"):
         works(2.0)
         works(3.0)

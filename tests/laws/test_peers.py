@@ -205,6 +205,6 @@ def test_ten_steps_of_momentum_descent_from_the_same_weights(name: str) -> None:
         expected = F.cross_entropy(scores_, torch.tensor(t))
         expected.backward()
         optimiser.step()
-        assert float(step(x, t)) == pytest.approx(float(expected), rel=1e-9)
+        assert float(step(x, t)) == pytest.approx(expected.item(), rel=1e-9)
     for k, p in ours.items():
         np.testing.assert_allclose(p.value, theirs[k].detach().numpy(), rtol=1e-7, atol=1e-10)
