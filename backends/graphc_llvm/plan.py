@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.ir.dims import Index, coefficient, evaluate, names
@@ -43,6 +43,9 @@ from graphc.kernel.program import Machine
 from graphc.ops.scalar import PRIMS
 
 FMA_LATENCY = 4
+L2_BYTES = 32  # a cycle, from the second cache
+L3_BYTES = 16  # a cycle, from the third
+RAGGED = 4  # times a load, in rows that are no whole vectors: masked, and across cache lines
 GATHER = 1.2  # cycles a lane
 MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
 CODE = 0.002  # of a score, for each vector instruction of a tile
@@ -335,15 +338,40 @@ class Model:
                 rounds *= -(-n // lanes) if f.var == plan.vector else n
             loads = sum(self._access(plan, t, sizes, lanes) for t in touches)
             arithmetic = cells * vectors * (max(1, sums) + lets)
-            total += rounds * (max(arithmetic, loads, FMA_LATENCY) + 0.15 * loads + 0.5) + 4 * len(
-                chain.loops
-            )
+            busy = max(arithmetic, loads, FMA_LATENCY, self._traffic(plan, chain, touches, sizes, lanes, env))
+            total += rounds * (busy + 0.15 * loads + 0.5) + 4 * len(chain.loops)
         if plan.vector in self.inner:
             # Partial sums start at zero and are added across the lanes; what follows is scalar.
             total += cells * (vectors + 10.0)
             return total + cells * (len(self.around) + self.around_lets)
         total += sum(self._access(plan, t, sizes, lanes) for t in self.around)
         return total + cells * vectors * self.around_lets
+
+    def _traffic(
+        self,
+        plan: Plan,
+        chain: Chain,
+        touches: Sequence[Touch],
+        sizes: Mapping[str, int],
+        lanes: int,
+        env: Mapping[str, int],
+    ) -> float:
+        """Cycles that one round of a reduction waits for memory: its bytes, over the speed of the cache that
+        all rounds together fit into."""
+        each, footprint = 0, 0
+        for t in touches:
+            copies = math.prod(size for var, size in sizes.items() if t.moves(var))
+            size = copies * (lanes if t.moves(plan.vector) else 1) * t.stmt.buffer.dtype.size
+            rounds = 1
+            for f in chain.loops:
+                if t.moves(f.var):
+                    n = evaluate(f.extent, env)
+                    rounds *= -(-n // lanes) if f.var == plan.vector else n
+            each += size
+            footprint += size * rounds
+        if footprint <= self.machine.l1_bytes:
+            return 0.0
+        return each / (L2_BYTES if footprint <= self.machine.l2_bytes else L3_BYTES)
 
     def _width(self, lanes: int) -> float:
         """Cycles that a vector instruction takes; half of a 64-byte vector is often twice as fast."""
@@ -356,8 +384,12 @@ class Model:
         stride = t.moves(plan.vector)
         if stride == 0:
             return copies * 0.5
-        if stride == 1 and plan.vector in self.inner and copies > STREAMS:
-            return copies * self._width(lanes) * 2
+        if stride == 1 and plan.vector in self.inner:
+            n = self.inner[plan.vector]
+            if isinstance(n, int) and n % lanes and t.stmt.buffer.name not in plan.packed:
+                return copies * self._width(lanes) * RAGGED
+            if copies > STREAMS:
+                return copies * self._width(lanes) * 2
         if stride == 1 or t.stmt.buffer.name in plan.packed:
             return copies * self._width(lanes)
         extent = self.outer.get(plan.vector, lanes)

@@ -164,7 +164,8 @@ class Function:
         dims = {name: size for (name, _, _), size in zip(self._dim_sources, key, strict=True)}
         scratch = compiled.executable.scratch()
         places = plan(program, dims, scratch)
-        arena = np.zeros(places.size + ALIGNMENT, np.uint8)
+        arena = np.empty(places.size + ALIGNMENT, np.uint8)
+        arena.fill(0)  # pages that were never written to are slow under masked loads
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         addresses = [0] * len(program.buffers)
         for k, b in enumerate(program.buffers):
