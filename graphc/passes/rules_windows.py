@@ -57,7 +57,9 @@ def _convolve_less(m: Match) -> Node:
     shape, kernel = m.nodes["x"].type.shape, m.nodes["w"].type.shape[3:]
     starts: list[Index] = [cut.starts[0], 0, 0]
     sizes: list[Index] = [cut.shape[0], shape[1], shape[2]]
-    for t, n, s, d, k in zip(cut.starts[3:], cut.shape[3:], conv.strides, conv.dilations, kernel, strict=True):
+    for t, n, s, d, k in zip(
+        cut.starts[3:], cut.shape[3:], conv.strides, conv.dilations, kernel, strict=True
+    ):
         starts.append(s * t)
         sizes.append(s * (n - 1) + d * (k - 1) + 1)
     part = node(Slice(tuple(starts), (1,) * len(sizes), tuple(sizes)), m.nodes["x"])

@@ -190,7 +190,13 @@ class Function:
         arrays: list[Array] = []
         for value, wanted, static in zip(args, self._wanted, self._static, strict=True):
             # A number of the right kind becomes a scalar array at once; all else takes the careful way.
-            a = value if isinstance(value, np.ndarray) else np.asarray(value) if isinstance(value, float) else None
+            a = (
+                value
+                if isinstance(value, np.ndarray)
+                else np.asarray(value)
+                if isinstance(value, float)
+                else None
+            )
             if a is not None and a.dtype == wanted and a.shape == static and a.flags.c_contiguous:
                 arrays.append(a)
             else:

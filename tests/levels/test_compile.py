@@ -64,7 +64,10 @@ def test_parameters_that_need_each_other() -> None:
 
 def test_an_updated_parameter_is_returned_as_it_was() -> None:
     for backend in ("reference", "interpreter", "llvm"):
-        a, b = gc.param("a", init=[1.0, 2.0], dtype="float64"), gc.param("b", init=[3.0, 4.0], dtype="float64")
+        a, b = (
+            gc.param("a", init=[1.0, 2.0], dtype="float64"),
+            gc.param("b", init=[3.0, 4.0], dtype="float64"),
+        )
         fn = gc.compile([], [a, b * 2.0], updates={a: a + 10.0, b: a * 1.0}, backend=backend)
         found = fn()
         np.testing.assert_array_equal(found[0], [1.0, 2.0])
