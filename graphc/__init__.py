@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphc.show.backprop import backprop
 from graphc.autodiff.check import gradcheck
 from graphc.autodiff.forward import hessian, jacobian, jvp
 from graphc.autodiff.reverse import grad, vjp
@@ -65,6 +64,7 @@ from graphc.lang.random import uniform as random_uniform
 from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
 from graphc.lang.windows import avg_pool2d, conv2d, max_pool2d
 from graphc.runtime.compile import compile
+from graphc.show.backprop import backprop
 from graphc.show.derive import derive
 from graphc.show.render import render
 

@@ -152,6 +152,14 @@ def _check_inputs(graph: Graph, inputs: Sequence[Tensor]) -> None:
                 f"{t} is no input",
                 why="only tensors made by gc.input can be arguments of a compiled function",
             )
+    titles = [str(t.node.op.attributes()["name"]) for t in {t.node: t for t in inputs}.values()]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise ArgumentError(
+                f"two inputs are called `{title}`",
+                why="arguments can be given by name",
+                fix=f'name one of them otherwise: gc.input("{title}2", ...)',
+            )
     declared = {t.node for t in inputs}
     for n in graph.nodes:
         if n.op.name == "input" and n not in declared:

@@ -28,6 +28,13 @@ GraphError: the graph main declares an input twice
   model.py:4   g = gc.compile([x, y, x], f)
                    ^^^^^^^^^^^^^^^^^^^^^^^^
 """,
+    "two inputs of one name": """
+ArgumentError: two inputs are called `x`
+  model.py:4   g = gc.compile([x, gc.input("x")], f)
+                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  why: arguments can be given by name
+  fix: name one of them otherwise: gc.input("x2", ...)
+""",
     "no input": """
 ArgumentError: Tensor(w: param, f32[4]) is no input
   model.py:4   g = gc.compile([x, y, w], f)
