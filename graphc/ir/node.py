@@ -31,7 +31,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
-from graphc.errors import Loc
+from graphc.errors import InternalError, Loc
 from graphc.ir.types import Array, TensorType
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class Op(ABC):
 
     def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
         """Statements that compute one element of the result; most operations are written this way."""
-        raise NotImplementedError(self.label)
+        raise InternalError(f"{self.label} does not compute element by element")
 
     def nest(self, node: Node, b: LoopBuilder) -> None:
         """Statements that compute the whole result, for operations that scatter; see `scatters`."""
-        raise NotImplementedError(self.label)
+        raise InternalError(f"{self.label} does not write its result as a whole")
 
     scatters: ClassVar[bool] = False  # written by `nest`, so never computed inside another kernel
 
