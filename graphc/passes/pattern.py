@@ -27,6 +27,7 @@ print the equation (`graphc.passes.equation`) and to prove it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -83,14 +84,14 @@ class Match:
         return Match(self.root, self.nodes, self.ops, (*self.covered, *nodes), self.opaque)
 
 
-class Pattern:
+class Pattern(ABC):
     """A pattern; operators build larger ones."""
 
     __slots__ = ()
 
+    @abstractmethod
     def find(self, n: Node, m: Match) -> Iterator[Match]:
         """Every way in which this pattern matches a node, given what is bound."""
-        raise NotImplementedError
 
     def starts(self, op: Op) -> bool:
         """Whether a node with this op can match at all: rules are indexed by it, and operands tried by it."""
