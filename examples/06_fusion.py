@@ -6,7 +6,7 @@ Here is the way down, level by level; `graphc show examples/06_fusion.py --stage
 It prints:
 
     fused
-    graph main, 1 kernels
+    graph main, 1 kernel
     k0: reads %0, %1, %2
          %3: f32[N,256] = expand %1 {shape=('N', 256)}
          %4: f32[N,256] = mul %0 %3

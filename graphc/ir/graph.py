@@ -17,8 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from graphc.ir.node import Node, toposort
+
+if TYPE_CHECKING:
+    import networkx
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,24 @@ class Graph:
             for s in n.src:
                 found[s].append(n)
         return {n: tuple(u) for n, u in found.items()}
+
+    def to_networkx(self) -> networkx.MultiDiGraph:
+        """The graph for networkx: nodes are `Node`s with `label`, `type` and `number`, edges carry `operand`.
+
+        >>> from graphc.lang.tensor import input
+        >>> x = input("x")
+        >>> g = Graph("f", (x.node,), ((x * x).node,)).to_networkx()
+        >>> [(a.op.label, b.op.label, k) for a, b, k in g.edges(data="operand")]
+        [('input', 'mul', 0), ('input', 'mul', 1)]
+        """
+        import networkx
+
+        found = networkx.MultiDiGraph(name=self.name)
+        for n in self.nodes:
+            found.add_node(n, label=n.op.label, type=str(n.type), number=self.numbers[n])
+            for k, s in enumerate(n.src):
+                found.add_edge(s, n, operand=k)
+        return found
 
     def with_roots(self, replaced: Mapping[Node, Node]) -> Graph:
         """The graph whose roots are replaced; all else follows from them."""

@@ -84,9 +84,12 @@ class Op(ABC):
 
     scatters: ClassVar[bool] = False  # written by `nest`, so never computed inside another kernel
 
+    spoken: ClassVar[tuple[str, ...]] = ()  # attributes that the label says already, as `sum` says its kind
+
     def attributes(self) -> dict[str, object]:
-        """The static attributes in order, as the text form prints them."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        """The static attributes in order, as the text form prints them after the label."""
+        names = (f.name for f in fields(self) if f.name not in self.spoken)  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in names}
 
     def key(self) -> str:
         """All that distinguishes this operation, as text, for the digest."""

@@ -45,7 +45,7 @@ from graphc.ir.verify import verify_graph
 
 
 def attribute_text(op: Op) -> str:
-    """Static attributes as `{axes=(1,), kind='sum'}`; dimensions that are no integers as strings."""
+    """Static attributes as `{axes=(1,)}`; dimensions that are no integers as strings."""
 
     def plain(value: object) -> object:
         if isinstance(value, Dim):
@@ -59,7 +59,7 @@ def attribute_text(op: Op) -> str:
 
 
 def node_text(n: Node, number: Callable[[Node], str]) -> str:
-    """One line: `%3: f32[N] = sum %2 {kind='sum', axes=(1,)}`."""
+    """One line: `%3: f32[N] = sum %2 {axes=(1,)}`."""
     operands = "".join(f" {number(s)}" for s in n.src)
     return f"{number(n)}: {n.type} = {n.op.label}{operands}{attribute_text(n.op)}"
 
@@ -153,7 +153,7 @@ class _Reader:
             elif found := _RETURN.fullmatch(code):
                 ending = at, found
             else:
-                fix = "write `%3: f32[N] = sum %2 {kind='sum', axes=(1,)}`, an update or the return"
+                fix = "write `%3: f32[N] = sum %2 {axes=(1,)}`, an update or the return"
                 raise self.error(f"cannot read {line.strip()[:60]!r}", at, fix=fix)
         if ending is None:
             last = max(0, len(self.lines) - 1)

@@ -50,6 +50,7 @@ class Reduce(Op):
     """Sum, maximum or minimum over axes, which disappear."""
 
     name: ClassVar[str] = "reduce"
+    spoken: ClassVar[tuple[str, ...]] = ("kind",)
     kind: Kind
     axes: tuple[int, ...]
 
@@ -121,6 +122,7 @@ class Arg(Op):
     """The index of the first maximum or minimum along an axis, as i64; NaN counts as the extreme, as in NumPy."""
 
     name: ClassVar[str] = "arg"
+    spoken: ClassVar[tuple[str, ...]] = ("kind",)
     kind: Literal["max", "min"]
     axis: int
 

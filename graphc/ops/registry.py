@@ -6,7 +6,7 @@ an operation are the fields of its class, so nothing here repeats them.
 >>> graph = read_graph('''
 ... graph scaled
 ...   %0: f32[N,3] = input {name='x'}
-...   %1: f32[N] = sum %0 {kind='sum', axes=(1,)}
+...   %1: f32[N] = sum %0 {axes=(1,)}
 ...   return %1
 ... ''')
 >>> graph.outputs[0].op
@@ -93,19 +93,18 @@ def _elementwise(name: str, given: Mapping[str, object], type: TensorType) -> Op
 
 
 def _structural(label: str, cls: type[Op], given: Mapping[str, object], type: TensorType) -> Op:
-    declared = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]
+    every = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]
+    declared = {name: annotation for name, annotation in every.items() if name not in cls.spoken}
     _expect(label, given, *declared)
-    values = {}
+    # What the label adds to the name of the class: the "max" of `window_max`.
+    values: dict[str, object] = dict.fromkeys(cls.spoken, label.removeprefix(cls.name).lstrip("_"))
     for name, annotation in declared.items():
         try:
             values[name] = READERS.get(annotation, _word)(given[name])
         except (TypeError, ValueError, GraphError, DTypeError):
             what = f"{label} cannot have {name}={given[name]!r}"
             raise GraphError(what, why=f"{name} is of the type {annotation}") from None
-    op = cast("Callable[..., Op]", cls)(**values)
-    if op.label != label:
-        raise GraphError(f"these are the attributes of {op.label}, not of {label}")
-    return op
+    return cast("Callable[..., Op]", cls)(**values)
 
 
 def _expect(label: str, given: Mapping[str, object], *names: str) -> None:
@@ -150,9 +149,8 @@ READERS: Mapping[str, Callable[[object], object]] = {
     "Index": _index,
     "Shape": lambda value: tuple(_index(v) for v in _items(value)),
     "DType": lambda value: dtype_of(_word(value)),
-    "Kind": _word,
 }
-"""How a field of an operation is read, by its annotation; a `Literal` is a word."""
+"""How a field of an operation is read, by its annotation."""
 
 
 def _title(given: Mapping[str, object]) -> str:

@@ -2,8 +2,8 @@
 
 | op | definition | vjp |
 |----------------------|----------------------------------------------------|---------------------------|
-| `window {kind='sum'}`| out[t] = Σ_k x[stride·t + k] | window sum of the spread upstream |
-| `window {kind='max'}`| out[t] = max_k x[stride·t + k] | `window_scatter` |
+| `window_sum`         | out[t] = Σ_k x[stride·t + k] | window sum of the spread upstream |
+| `window_max`         | out[t] = max_k x[stride·t + k] | `window_scatter` |
 | `window_scatter`     | adds u[t] at the first maximum of window t of x | `window_pick` of the upstream |
 | `window_pick`        | out[t] = v at the first maximum of window t of x | `window_scatter` |
 
@@ -121,6 +121,7 @@ class Window(_Windowed):
     """The sum or maximum of each window."""
 
     name: ClassVar[str] = "window"
+    spoken: ClassVar[tuple[str, ...]] = ("kind",)
     kind: Literal["sum", "max"] = "max"
 
     def __init__(self, kind: Literal["sum", "max"], size: tuple[int, ...], strides: tuple[int, ...]) -> None:

@@ -315,7 +315,7 @@ class Function:
 
 def fused_text(graph: Graph, clusters: Sequence[Cluster]) -> str:
     """The cover: for each kernel the nodes that it computes, with `*` at those that it stores."""
-    lines = [f"graph {graph.name}, {len(clusters)} kernels"]
+    lines = [f"graph {graph.name}, {len(clusters)} kernel{'s' * (len(clusters) != 1)}"]
     text = dict(zip(graph.nodes, graph_text(graph).splitlines()[1:], strict=False))
     for k, c in enumerate(clusters):
         reads = ", ".join(f"%{graph.numbers[n]}" for n in c.inputs)
