@@ -25,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
@@ -181,8 +181,11 @@ def locations(of: Node) -> tuple[Loc, ...]:
     return tuple(sorted(found, key=lambda loc: (loc.file, loc.line, loc.column)))
 
 
-def toposort(outputs: Iterable[Node]) -> list[Node]:
-    """Every node that the outputs need, operands first; the order depends on the structure only."""
+def toposort(outputs: Iterable[Node], through: Callable[[Node], bool] | None = None) -> list[Node]:
+    """Every node that the outputs need, operands first; the order depends on the structure only.
+
+    With `through`, operands for which it is false are left out, and so is what only they need.
+    """
     order: list[Node] = []
     done: set[Node] = set()
     stack: list[tuple[Node, bool]] = [(n, False) for n in reversed(tuple(outputs))]
@@ -195,5 +198,6 @@ def toposort(outputs: Iterable[Node]) -> list[Node]:
             order.append(current)
         else:
             stack.append((current, True))
-            stack.extend((s, False) for s in reversed(current.src) if s not in done)
+            wanted = (s for s in reversed(current.src) if s not in done)
+            stack.extend((s, False) for s in wanted if through is None or through(s))
     return order

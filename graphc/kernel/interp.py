@@ -40,6 +40,7 @@ from graphc.kernel.ir import (
     Stmt,
     Store,
     Temp,
+    index_expressions,
     kernel_lines,
     walk,
 )
@@ -115,7 +116,9 @@ class _Translation:
         self.globals: dict[str, object] = {"axis": _axis, "fresh": _fresh}
         self.names: dict[str, str] = {}
         temps = {s.temp.name for s in walk(kernel.body) if isinstance(s, Load | Let | LetIndex)}
-        self.index_temps = temps & {n for s in walk(kernel.body) for e in _indices(s) for n in names(e)}
+        self.index_temps = temps & {
+            n for s in walk(kernel.body) for e in index_expressions(s) for n in names(e)
+        }
         parameters = [self.name(p.buffer.name) for p in kernel.parameters]
         dims = [self.name(n, n) for n in kernel.dims]
         lines = [f"def kernel({', '.join([*parameters, '*', *dims] if dims else parameters)}):"]
@@ -233,14 +236,3 @@ class _Translation:
 
 def _identifier(name: str) -> str:
     return name.replace(":", "_")
-
-
-def _indices(s: Stmt) -> tuple[Index, ...]:
-    match s:
-        case Load(index=e) | Store(index=e) | Accumulate(index=e):
-            return e
-        case LetIndex(index=i):
-            return (i,)
-        case For(lo=lo, hi=hi):
-            return (lo, hi)
-    return ()

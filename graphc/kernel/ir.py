@@ -256,22 +256,11 @@ class Kernel:
         found = {n for p in self.parameters for d in p.buffer.shape for n in names(d)}
         bound: set[str] = set()
         for stmt in walk(self.body):
-            match stmt:
-                case For(var=var, lo=lo, hi=hi):
-                    bound.add(var)
-                    found.update((*names(lo), *names(hi)))
-                case LetIndex(temp=temp, index=value):
-                    bound.add(temp.name)
-                    found.update(names(value))
-                case Load(temp=temp, index=index):
-                    bound.add(temp.name)
-                    found.update(n for i in index for n in names(i))
-                case Store(index=index) | Accumulate(index=index):
-                    found.update(n for i in index for n in names(i))
-                case Let(temp=temp):
-                    bound.add(temp.name)
-                case Alloc(buffer=buffer):
-                    found.update(n for d in buffer.shape for n in names(d))
+            found.update(n for e in index_expressions(stmt) for n in names(e))
+            if isinstance(stmt, For):
+                bound.add(stmt.var)
+            elif isinstance(stmt, Load | Let | LetIndex):
+                bound.add(stmt.temp.name)
         return tuple(sorted(found - bound))
 
     def __str__(self) -> str:
@@ -300,3 +289,17 @@ def walk(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
         yield stmt
         if isinstance(stmt, For):
             stack.extend(reversed(stmt.body))
+
+
+def index_expressions(stmt: Stmt) -> tuple[Index, ...]:
+    """Every index, bound and extent that a statement itself speaks of."""
+    match stmt:
+        case Load(index=index) | Store(index=index) | Accumulate(index=index):
+            return index
+        case LetIndex(index=value):
+            return (value,)
+        case For(lo=lo, hi=hi):
+            return (lo, hi)
+        case Alloc(buffer=buffer):
+            return buffer.shape
+    return ()

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Index, names
+from graphc.ir.dims import names
 from graphc.ir.types import DType
 from graphc.kernel.dependence import carried, lockstep
 from graphc.kernel.ir import (
@@ -46,6 +46,7 @@ from graphc.kernel.ir import (
     Stmt,
     Store,
     Temp,
+    index_expressions,
     walk,
 )
 from graphc.kernel.ranges import nonnegative, outside
@@ -135,19 +136,6 @@ def _atoms(s: Stmt) -> tuple[Atom, ...]:
     return ()
 
 
-def _indices(s: Stmt) -> tuple[Index, ...]:
-    match s:
-        case Load(index=index) | Store(index=index) | Accumulate(index=index):
-            return index
-        case LetIndex(index=i):
-            return (i,)
-        case For(lo=lo, hi=hi):
-            return (lo, hi)
-        case Alloc(buffer=b):
-            return b.shape
-    return ()
-
-
 def scopes(kernel: Kernel, places: list[Place]) -> None:
     dims = set(kernel.dims)
     for place in places:
@@ -158,7 +146,7 @@ def scopes(kernel: Kernel, places: list[Place]) -> None:
         if isinstance(s, Load | Store | Accumulate) and scope.buffers.get(s.buffer.name) != s.buffer:
             raise place.fault(f"there is no buffer `{s.buffer}` here")
         variables = dims | {f.var for f in scope.loops}
-        for e in _indices(s):
+        for e in index_expressions(s):
             for n in names(e):
                 if n in variables:
                     continue

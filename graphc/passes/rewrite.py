@@ -165,28 +165,10 @@ def describe(m: Match) -> str:
     """The nodes that a match covers, nested as they are: `log(div(exp, expand(sum)))`."""
     written: dict[Node, str] = {}
     covered = set(m.covered)
-    for n in toposort_within(m.root, covered):
+    for n in toposort([m.root], covered.__contains__):
         inside = ", ".join(written[s] for s in n.src if s in covered)
         written[n] = f"{n.op.label}({inside})" if inside else n.op.label
     return written[m.root]
-
-
-def toposort_within(root: Node, nodes: Collection[Node]) -> list[Node]:
-    """Those of `nodes` that `root` needs by way of each other, operands first."""
-    order: list[Node] = []
-    done: set[Node] = set()
-    stack = [(root, False)]
-    while stack:
-        n, expanded = stack.pop()
-        if n in done:
-            continue
-        if expanded:
-            done.add(n)
-            order.append(n)
-        else:
-            stack.append((n, True))
-            stack.extend((s, False) for s in reversed(n.src) if s in nodes and s not in done)
-    return order
 
 
 class _Index:

@@ -21,7 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from graphc.ir.node import Node
+from graphc.ir.node import Node, toposort
 from graphc.ops.leaves import symbol_latex
 
 RELATION, SUM, PRODUCT, MATRIX, POWER, ATOM = range(6)
@@ -224,7 +224,7 @@ def formulas(
     """
     from graphc.show.notation import compose
 
-    order = _until(targets, names)
+    order = toposort(targets, lambda n: n not in names)
     uses: dict[Node, int] = {}
     for n in order:
         for s in n.src:
@@ -251,21 +251,3 @@ def formulas(
             found = symbol
         known[n] = found
     return {t: spelled[t] for t in targets}, definitions
-
-
-def _until(targets: Sequence[Node], stops: Mapping[Node, Formula]) -> list[Node]:
-    """The targets and what they are made of, operands first, down to the stops (which are left out)."""
-    order: list[Node] = []
-    done: set[Node] = set()
-    stack = [(n, False) for n in reversed(targets)]
-    while stack:
-        n, expanded = stack.pop()
-        if n in done:
-            continue
-        if expanded:
-            done.add(n)
-            order.append(n)
-        else:
-            stack.append((n, True))
-            stack.extend((s, False) for s in reversed(n.src) if s not in done and s not in stops)
-    return order
