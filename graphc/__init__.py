@@ -32,37 +32,9 @@ from graphc.errors import (
     ShapeError,
     WeightsError,
 )
-from graphc.lang.functions import (
-    argmax,
-    argmin,
-    broadcast_to,
-    cast,
-    concatenate,
-    dot,
-    expand_dims,
-    log_softmax,
-    logsumexp,
-    matmul,
-    max,
-    mean,
-    min,
-    one_hot,
-    outer,
-    pad,
-    pick,
-    power,
-    reshape,
-    softmax,
-    squeeze,
-    stack,
-    sum,
-    take,
-    transpose,
-    zeros_like,
-)
-from graphc.lang.random import uniform as random_uniform
+from graphc.lang import functions as _functions
+from graphc.lang.functions import *
 from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
-from graphc.lang.windows import avg_pool2d, conv2d, max_pool2d
 from graphc.runtime.compile import compile
 from graphc.show.backprop import backprop
 from graphc.show.derive import derive
@@ -85,19 +57,10 @@ __all__ = [
     "ShapeError",
     "Tensor",
     "WeightsError",
-    "argmax",
-    "argmin",
-    "avg_pool2d",
     "backprop",
-    "broadcast_to",
-    "cast",
     "compile",
-    "concatenate",
     "const",
-    "conv2d",
     "derive",
-    "dot",
-    "expand_dims",
     "grad",
     "gradcheck",
     "hessian",
@@ -105,31 +68,11 @@ __all__ = [
     "inputs",
     "jacobian",
     "jvp",
-    "log_softmax",
-    "logsumexp",
-    "matmul",
-    "max",
-    "max_pool2d",
-    "mean",
-    "min",
-    "one_hot",
-    "outer",
-    "pad",
     "param",
-    "pick",
-    "power",
-    "random_uniform",
     "render",
-    "reshape",
-    "softmax",
-    "squeeze",
-    "stack",
-    "sum",
-    "take",
-    "transpose",
     "vjp",
-    "zeros_like",
 ]
+__all__ += _functions.__all__
 
 
 def __getattr__(name: str) -> Callable[..., Tensor]:

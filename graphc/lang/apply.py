@@ -20,6 +20,13 @@ from graphc.ops.elementwise import Cast, elementwise, table_row
 from graphc.ops.leaves import Const, Extent
 from graphc.ops.views import Expand
 
+__all__ = [
+    "broadcast_to",
+    "cast",
+    "power",
+    "zeros_like",
+]
+
 _VERBS = {
     "add": "add {} and {}",
     "sub": "subtract {1} from {0}",

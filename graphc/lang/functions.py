@@ -2,10 +2,14 @@
 
 | module | what is there |
 |---------------------------|------------------------------------------------------------|
-| `graphc.lang.apply`       | rows of the table with promotion and broadcasting; casts |
+| `graphc.lang.apply`       | power, casts, broadcasting |
 | `graphc.lang.reductions`  | sum, mean, max, argmax, softmax, ... |
 | `graphc.lang.products`    | matmul, dot, outer |
 | `graphc.lang.shapes`      | reshape, transpose, indexing, concatenate, take, ... |
+| `graphc.lang.windows`     | convolution and pooling |
+| `graphc.lang.random`      | counter-based random numbers |
+
+Each module lists its functions in `__all__`; they are attributes of `graphc`.
 
 >>> from graphc.lang.tensor import input
 >>> softmax(input("x", ("N", 10))).shape
@@ -14,53 +18,23 @@
 
 from __future__ import annotations
 
-from graphc.lang.apply import apply, binary, broadcast_to, cast, power, size_as, unary, zeros_like
-from graphc.lang.products import dot, matmul, outer
-from graphc.lang.reductions import argmax, argmin, log_softmax, logsumexp, max, mean, min, softmax, sum
-from graphc.lang.shapes import (
-    concatenate,
-    expand_dims,
-    getitem,
-    one_hot,
-    pad,
-    pick,
-    reshape,
-    squeeze,
-    stack,
-    take,
-    transpose,
-)
+from graphc.lang import apply as _apply
+from graphc.lang import products as _products
+from graphc.lang import random as _random
+from graphc.lang import reductions as _reductions
+from graphc.lang import shapes as _shapes
+from graphc.lang import windows as _windows
+from graphc.lang.apply import *
+from graphc.lang.products import *
+from graphc.lang.random import *
+from graphc.lang.reductions import *
+from graphc.lang.shapes import *
+from graphc.lang.windows import *
 
-__all__ = [
-    "apply",
-    "argmax",
-    "argmin",
-    "binary",
-    "broadcast_to",
-    "cast",
-    "concatenate",
-    "dot",
-    "expand_dims",
-    "getitem",
-    "log_softmax",
-    "logsumexp",
-    "matmul",
-    "max",
-    "mean",
-    "min",
-    "one_hot",
-    "outer",
-    "pad",
-    "pick",
-    "power",
-    "reshape",
-    "size_as",
-    "softmax",
-    "squeeze",
-    "stack",
-    "sum",
-    "take",
-    "transpose",
-    "unary",
-    "zeros_like",
-]
+__all__: list[str] = []
+__all__ += _apply.__all__
+__all__ += _products.__all__
+__all__ += _random.__all__
+__all__ += _reductions.__all__
+__all__ += _shapes.__all__
+__all__ += _windows.__all__

@@ -16,6 +16,12 @@ from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor
 from graphc.ops.contract import Contract
 
+__all__ = [
+    "dot",
+    "matmul",
+    "outer",
+]
+
 
 @operation
 def matmul(a: TensorLike, b: TensorLike) -> Tensor:

@@ -8,7 +8,7 @@ Source: B. Widynski, Squares: A Fast Counter-Based RNG, arXiv:2004.06278.
 
 >>> import graphc as gc
 >>> key = gc.input("key", dtype="int64")
->>> u = uniform(key, (2, 3), "float32")
+>>> u = random_uniform(key, (2, 3), "float32")
 >>> fn = gc.compile([key], u, backend="reference")
 >>> bool((fn(1) != fn(2)).all()), bool(((fn(1) >= 0) & (fn(1) < 1)).all())
 (True, True)
@@ -25,13 +25,17 @@ from graphc.lang.source import operation
 from graphc.lang.tensor import ShapeLike, Tensor
 from graphc.ops.leaves import Iota
 
+__all__ = [
+    "random_uniform",
+]
+
 _WEYL = 0x548C9DECBCE65297  # odd, its hexadecimal digits well mixed: the paper's condition on a key
 _HALF = 1 << 32
 _COUNTERS_PER_KEY = 1 << 40
 
 
 @operation
-def uniform(key: Tensor, shape: ShapeLike, dtype: object = "float32") -> Tensor:
+def random_uniform(key: Tensor, shape: ShapeLike, dtype: object = "float32") -> Tensor:
     """Numbers in [0, 1), one for each element of a shape; `key` is an int64 scalar.
 
     float32 has 24 random bits, float64 has 32.  One key serves up to 2^40 elements; take another key for

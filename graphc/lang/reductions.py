@@ -20,6 +20,18 @@ from graphc.lang.tensor import Tensor, TensorLike, as_tensor
 from graphc.ops.reduce import Arg, Kind, Reduce
 from graphc.ops.views import Reshape
 
+__all__ = [
+    "argmax",
+    "argmin",
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "softmax",
+    "sum",
+]
+
 Axis = int | Sequence[int] | None
 
 

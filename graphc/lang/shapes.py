@@ -24,6 +24,19 @@ from graphc.ops.gather import Gather
 from graphc.ops.leaves import Iota
 from graphc.ops.views import Concat, Pad, Reshape, Slice, Transpose
 
+__all__ = [
+    "concatenate",
+    "expand_dims",
+    "one_hot",
+    "pad",
+    "pick",
+    "reshape",
+    "squeeze",
+    "stack",
+    "take",
+    "transpose",
+]
+
 
 @operation
 def reshape(x: TensorLike, shape: ShapeLike) -> Tensor:

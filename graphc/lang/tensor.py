@@ -59,7 +59,7 @@ class Tensor:
     @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
-        return _f.transpose(self)
+        return _shapes.transpose(self)
 
     def __repr__(self) -> str:
         label = f"{self.name}: " if self.name else ""
@@ -92,122 +92,122 @@ class Tensor:
 
     @operation
     def __getitem__(self, key: Key | tuple[Key, ...]) -> Tensor:
-        return _f.getitem(self, key)
+        return _shapes.getitem(self, key)
 
     @operation
     def __add__(self, other: TensorLike) -> Tensor:
-        return _f.binary("add", self, other)
+        return _rows.binary("add", self, other)
 
     @operation
     def __radd__(self, other: TensorLike) -> Tensor:
-        return _f.binary("add", other, self)
+        return _rows.binary("add", other, self)
 
     @operation
     def __sub__(self, other: TensorLike) -> Tensor:
-        return _f.binary("sub", self, other)
+        return _rows.binary("sub", self, other)
 
     @operation
     def __rsub__(self, other: TensorLike) -> Tensor:
-        return _f.binary("sub", other, self)
+        return _rows.binary("sub", other, self)
 
     @operation
     def __mul__(self, other: TensorLike) -> Tensor:
-        return _f.binary("mul", self, other)
+        return _rows.binary("mul", self, other)
 
     @operation
     def __rmul__(self, other: TensorLike) -> Tensor:
-        return _f.binary("mul", other, self)
+        return _rows.binary("mul", other, self)
 
     @operation
     def __truediv__(self, other: TensorLike) -> Tensor:
-        return _f.binary("div", self, other)
+        return _rows.binary("div", self, other)
 
     @operation
     def __rtruediv__(self, other: TensorLike) -> Tensor:
-        return _f.binary("div", other, self)
+        return _rows.binary("div", other, self)
 
     @operation
     def __pow__(self, other: TensorLike) -> Tensor:
-        return _f.power(self, other)
+        return _rows.power(self, other)
 
     @operation
     def __rpow__(self, other: TensorLike) -> Tensor:
-        return _f.binary("pow", other, self)
+        return _rows.binary("pow", other, self)
 
     @operation
     def __matmul__(self, other: TensorLike) -> Tensor:
-        return _f.matmul(self, other)
+        return _products.matmul(self, other)
 
     @operation
     def __rmatmul__(self, other: TensorLike) -> Tensor:
-        return _f.matmul(other, self)
+        return _products.matmul(other, self)
 
     @operation
     def __lt__(self, other: TensorLike) -> Tensor:
-        return _f.binary("less", self, other)
+        return _rows.binary("less", self, other)
 
     @operation
     def __le__(self, other: TensorLike) -> Tensor:
-        return _f.binary("less_equal", self, other)
+        return _rows.binary("less_equal", self, other)
 
     @operation
     def __gt__(self, other: TensorLike) -> Tensor:
-        return _f.binary("greater", self, other)
+        return _rows.binary("greater", self, other)
 
     @operation
     def __ge__(self, other: TensorLike) -> Tensor:
-        return _f.binary("greater_equal", self, other)
+        return _rows.binary("greater_equal", self, other)
 
     @operation
     def __and__(self, other: TensorLike) -> Tensor:
-        return _f.binary("logical_and", self, other)
+        return _rows.binary("logical_and", self, other)
 
     @operation
     def __or__(self, other: TensorLike) -> Tensor:
-        return _f.binary("logical_or", self, other)
+        return _rows.binary("logical_or", self, other)
 
     @operation
     def __invert__(self) -> Tensor:
-        return _f.unary("logical_not", self)
+        return _rows.unary("logical_not", self)
 
     @operation
     def __neg__(self) -> Tensor:
-        return _f.unary("neg", self)
+        return _rows.unary("neg", self)
 
     def __pos__(self) -> Tensor:
         return self
 
     @operation
     def __abs__(self) -> Tensor:
-        return _f.unary("abs", self)
+        return _rows.unary("abs", self)
 
     def astype(self, dtype: object) -> Tensor:
         """The same values in another dtype."""
-        return _f.cast(self, dtype)
+        return _rows.cast(self, dtype)
 
     def reshape(self, *shape: Any) -> Tensor:
         """See `gc.reshape`."""
-        return _f.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return _shapes.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: int) -> Tensor:
         """See `gc.transpose`."""
-        return _f.transpose(self, axes or None)
+        return _shapes.transpose(self, axes or None)
 
     def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `gc.sum`."""
-        return _f.sum(self, axis, keepdims)
+        return _reductions.sum(self, axis, keepdims)
 
     def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `gc.mean`."""
-        return _f.mean(self, axis, keepdims)
+        return _reductions.mean(self, axis, keepdims)
 
     def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `gc.max`."""
-        return _f.max(self, axis, keepdims)
+        return _reductions.max(self, axis, keepdims)
 
     def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `gc.min`."""
-        return _f.min(self, axis, keepdims)
+        return _reductions.min(self, axis, keepdims)
 
 
 class Parameter(Tensor):
@@ -296,4 +296,7 @@ def param(
 
 
 # The functions build on this class and its operators on them, so they are imported when it is complete.
-from graphc.lang import functions as _f  # noqa: E402
+from graphc.lang import apply as _rows  # noqa: E402
+from graphc.lang import products as _products  # noqa: E402
+from graphc.lang import reductions as _reductions  # noqa: E402
+from graphc.lang import shapes as _shapes  # noqa: E402

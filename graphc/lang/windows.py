@@ -21,7 +21,7 @@ from graphc.lang.apply import apply, common, expand, type_of
 from graphc.lang.shapes import pad_node, reshape
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor
-from graphc.ops.conv import Conv, window_count
+from graphc.ops.conv import Conv
 from graphc.ops.leaves import Const
 from graphc.ops.window import Window
 
@@ -179,4 +179,4 @@ def avg_pool2d(
     return apply("div", total, Tensor(node(Window("sum", k, s), area)))
 
 
-__all__ = ["avg_pool2d", "conv2d", "max_pool2d", "window_count"]
+__all__ = ["avg_pool2d", "conv2d", "max_pool2d"]

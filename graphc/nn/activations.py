@@ -20,8 +20,9 @@ from difflib import get_close_matches
 from typing import TypeAlias
 
 from graphc.errors import ArgumentError
+from graphc.lang.apply import apply
 from graphc.lang.elementwise import function
-from graphc.lang.functions import apply, log_softmax, softmax
+from graphc.lang.functions import log_softmax, softmax
 from graphc.lang.tensor import Tensor
 from graphc.ops.table import ROWS
 

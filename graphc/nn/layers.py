@@ -27,8 +27,9 @@ from typing import ClassVar
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import product
 from graphc.ir.types import Shape, shape_of
-from graphc.lang.functions import apply, matmul, reshape
-from graphc.lang.random import uniform
+from graphc.lang.apply import apply
+from graphc.lang.functions import matmul, reshape
+from graphc.lang.random import random_uniform
 from graphc.lang.source import operation, user_location
 from graphc.lang.tensor import Parameter, ShapeLike, Tensor, input, param
 from graphc.lang.windows import avg_pool2d, conv2d, max_pool2d, pair
@@ -323,7 +324,7 @@ class Dropout(Layer):
         # `uniform` tells 2^24 keys apart; each application of a layer starts at a place of its own.
         start = zlib.crc32(f"{self.seed}/{self.name}/{self.applied}".encode()) % 2**24
         self.applied += 1
-        kept = uniform(self.counter + start, x.shape, x.dtype) >= self.rate
+        kept = random_uniform(self.counter + start, x.shape, x.dtype) >= self.rate
         return apply("where", kept, x * (1.0 / (1.0 - self.rate)), 0.0)
 
     def updates(self) -> dict[Parameter, Tensor]:

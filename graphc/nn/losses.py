@@ -22,7 +22,8 @@ from typing import TypeAlias
 
 from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.types import DType, TensorType, shape_text
-from graphc.lang.functions import apply, log_softmax, mean, pick
+from graphc.lang.apply import apply
+from graphc.lang.functions import log_softmax, mean, pick
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor
 from graphc.ops.elementwise import Elementwise

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from graphc.errors import ArgumentError, ShapeError
-from graphc.lang.functions import apply, argmax, cast, mean
+from graphc.lang.apply import apply
+from graphc.lang.functions import argmax, cast, mean
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor
 from graphc.nn.losses import Loss, LossFunction

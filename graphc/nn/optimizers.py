@@ -34,7 +34,8 @@ import numpy as np
 from graphc.autodiff.reverse import grad
 from graphc.errors import ArgumentError
 from graphc.ir.types import DType
-from graphc.lang.functions import apply, cast
+from graphc.lang.apply import apply
+from graphc.lang.functions import cast
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor, param
 
