@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from graphc.errors import InternalError
+from graphc.ir.block import BlockOp, Family, family
 from graphc.ir.dims import Dim
 from graphc.ir.node import Node
 from graphc.ir.types import Array
@@ -42,11 +43,19 @@ def evaluate_nodes(
 ) -> dict[Node, Array]:
     """The value of every node, operands first; `known` gives the inputs (and may override any node)."""
     values = dict(known)
+    computed: dict[Family, tuple[Array, ...]] = {}  # the results of a family are computed together
     for n in nodes:
         if n in values:
             continue
+        operands = [values[s] for s in n.src]
         with np.errstate(all="ignore"):
-            value = np.asarray(n.op.evaluate(dims, *(values[s] for s in n.src)))
+            if isinstance(n.op, BlockOp):
+                key = family(n)
+                if key not in computed:
+                    computed[key] = n.op.evaluate_all(dims, *operands)
+                value = np.asarray(computed[key][n.op.result])
+            else:
+                value = np.asarray(n.op.evaluate(dims, *operands))
         if value.dtype != n.type.dtype.numpy or value.ndim != n.type.rank:
             raise InternalError(f"{n.op.label} is {n.type}, but NumPy made {value.dtype}{list(value.shape)}")
         values[n] = value
