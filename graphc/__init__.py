@@ -19,7 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graphc.autodiff.check import gradcheck
-from graphc.autodiff.forward import hessian, jacobian, jvp
+from graphc.autodiff.forward import jvp
+from graphc.autodiff.jacobian import hessian, jacobian
 from graphc.autodiff.reverse import grad, vjp
 from graphc.errors import (
     ArgumentError,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.autodiff.forward import hessian, jacobian, jvp
+from graphc.autodiff.forward import jvp
+from graphc.autodiff.jacobian import hessian, jacobian
 from graphc.autodiff.point import point_at
 from graphc.errors import GradientError, ShapeError
 from graphc.ir.types import Array
