@@ -207,6 +207,8 @@ class _Translator:
             return special[head](expr)
         if head in ("StrictGreaterThan", "GreaterThan"):
             return self._chain("lt" if head[0] == "S" else "le", (expr.rhs, expr.lhs))
+        if head == "polygamma" and expr.args[0] == 0:
+            return self.build.step("digamma", self.ref(expr.args[1]))
         if head in ("And", "Or"):
             return self._chain(head.lower(), sorted(expr.args, key=str))
         if expr.is_Symbol or not expr.args:

@@ -8,7 +8,9 @@ formula ::= number | pi | operand | out | up            0.044715 is exactly 4471
           | formula (< <= > >= == !=) formula
           | formula and formula | formula or formula | not formula
           | formula if condition else formula           a Piecewise: a kink with its convention in plain sight
-          | exp log sin cos tanh erf sqrt floor ceil abs (formula)
+          | exp log sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf lgamma digamma sqrt
+            floor ceil abs (formula)
+          | atan2 polygamma (formula, formula)
           | name(formula, ...)                          any other primitive, and any other row of the table
 ```
 
@@ -40,13 +42,26 @@ Expr: TypeAlias = sympy.Basic
 Definition: TypeAlias = tuple[Sequence[Expr], Expr]
 """The formal operands of an op, and its mathematics in them."""
 
-_FUNCTIONS: Mapping[str, Callable[[Expr], Expr]] = {
+_FUNCTIONS: Mapping[str, Callable[..., Expr]] = {
     "exp": sympy.exp,
     "log": sympy.log,
     "sin": sympy.sin,
     "cos": sympy.cos,
+    "tan": sympy.tan,
+    "asin": sympy.asin,
+    "acos": sympy.acos,
+    "atan": sympy.atan,
+    "atan2": sympy.atan2,
+    "sinh": sympy.sinh,
+    "cosh": sympy.cosh,
     "tanh": sympy.tanh,
+    "asinh": sympy.asinh,
+    "acosh": sympy.acosh,
+    "atanh": sympy.atanh,
     "erf": sympy.erf,
+    "lgamma": sympy.loggamma,
+    "digamma": sympy.digamma,
+    "polygamma": sympy.polygamma,
     "sqrt": sympy.sqrt,
     "floor": sympy.floor,
     "ceil": sympy.ceiling,
@@ -108,8 +123,13 @@ def parse(text: str, symbols: Mapping[str, Expr]) -> Expr:
 
 def unfold(expr: Expr, definition: Callable[[str], Definition]) -> Expr:
     """Replace each call of an op by its mathematics, innermost first: out*sigmoid(x) → out/(1 + exp(-x))."""
-    while calls := expr.atoms(AppliedUndef):
+    while calls := {call for call in expr.atoms(AppliedUndef) if not _is_letter(call, definition)}:
         call = min(calls, key=lambda call: (call.count_ops(), str(call)))
         operands, maths = definition(call.func.__name__)
         expr = expr.xreplace({call: maths.xreplace(dict(zip(operands, call.args, strict=True)))})
     return expr
+
+
+def _is_letter(call: Expr, definition: Callable[[str], Definition]) -> bool:
+    """Whether the mathematics of a call is that very call: bits have no other."""
+    return bool(definition(call.func.__name__)[1].func is call.func)

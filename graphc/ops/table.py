@@ -87,10 +87,12 @@ _TABLE = (
         domain="x > 0", numpy="power",
         convention="x**0 is 1 for every x; there ∂/∂x is 0; where x = 0, ∂/∂y is 0",
         doc="also x < 0 for integral y (with ∂/∂y NaN) and x = 0, as in NumPy; always in floating point"),
-    row("floor_divide", "x y", "floor(x/y)", compute="floor_divide(x, y)", dtype="integer", domain="y != 0",
-        numpy="floor_divide", doc="integer quotient, rounded downwards; x // 0 is 0"),
-    row("mod", "x y", "x - y*floor(x/y)", compute="mod(x, y)", dtype="integer", domain="y != 0",
-        numpy="remainder", doc="what floor_divide leaves over, with the sign of y; x mod 0 is 0"),
+    row("floor_divide", "x y", "floor(x/y)", compute="floor_divide(x, y)", grad={"x": "0", "y": "0"},
+        domain="y != 0", kink="x/y == floor(x/y)", convention="0 everywhere; integer x // 0 is 0", dtype="same",
+        numpy="floor_divide", doc="the quotient, rounded downwards"),
+    row("mod", "x y", "x - y*floor(x/y)", compute="mod(x, y)", grad={"x": "1", "y": "-floor_divide(x, y)"},
+        domain="y != 0", kink="x/y == floor(x/y)", convention="1 and -(x // y) everywhere; integer x mod 0 is 0",
+        dtype="same", numpy="remainder", doc="what floor_divide leaves over, with the sign of y"),
 
     # ---- roots, exponentials, logarithms -------------------------------------------------------------------
     row("sqrt", "x", "sqrt(x)", grad={"x": "1/(2*out)"}, domain="x > 0", numpy="sqrt", doc="square root"),
@@ -101,11 +103,29 @@ _TABLE = (
     row("log1p", "x", "log(1 + x)", compute="log1p(x)", domain="x > -1", numpy="log1p",
         doc="log(1 + x), exact near 0"),
 
-    # ---- waves and sigmoids --------------------------------------------------------------------------------
+    # ---- waves, angles and their hyperbolic kin --------------------------------------------------------------
     row("sin", "x", "sin(x)", numpy="sin", doc="sine; radians"),
     row("cos", "x", "cos(x)", numpy="cos", doc="cosine; radians"),
+    row("tan", "x", "tan(x)", grad={"x": "1 + out**2"}, domain="cos(x) != 0", numpy="tan", doc="tangent; radians"),
+    row("asin", "x", "asin(x)", domain="-1 < x and x < 1", numpy="arcsin", doc="the angle with this sine"),
+    row("acos", "x", "acos(x)", domain="-1 < x and x < 1", numpy="arccos", doc="the angle with this cosine"),
+    row("atan", "x", "atan(x)", numpy="arctan", doc="the angle with this tangent"),
+    row("atan2", "y x", "atan2(y, x)", domain="x != 0 or y != 0", numpy="arctan2", doc="the angle of (x, y)"),
+    row("sinh", "x", "sinh(x)", numpy="sinh", doc="hyperbolic sine"),
+    row("cosh", "x", "cosh(x)", numpy="cosh", doc="hyperbolic cosine"),
     row("tanh", "x", "tanh(x)", grad={"x": "1 - out**2"}, numpy="tanh", doc="hyperbolic tangent"),
+    row("asinh", "x", "asinh(x)", numpy="arcsinh", doc="inverse hyperbolic sine"),
+    row("acosh", "x", "acosh(x)", domain="x > 1", numpy="arccosh", doc="inverse hyperbolic cosine"),
+    row("atanh", "x", "atanh(x)", domain="-1 < x and x < 1", numpy="arctanh", doc="inverse hyperbolic tangent"),
+
+    # ---- special functions -----------------------------------------------------------------------------------
     row("erf", "x", "erf(x)", doc="error function"),
+    row("erfc", "x", "1 - erf(x)", compute="erfc(x)", doc="1 - erf(x), exact in the right tail"),
+    row("lgamma", "x", "lgamma(x)", grad={"x": "digamma(x)"}, domain="x > 0", doc="log |Γ(x)|"),
+    row("digamma", "x", "digamma(x)", grad={"x": "polygamma(1, x)"}, domain="x > 0", doc="derivative of lgamma"),
+    row("polygamma", "n x", "polygamma(floor(n), x)", compute="polygamma(n, x)",
+        grad={"n": "0", "x": "polygamma(n + 1, x)"}, domain="x > 0 and n >= 0 and n == floor(n)",
+        convention="n is an order, a whole number: it has no gradient", doc="n-th derivative of digamma"),
     row("sigmoid", "x", "1/(1 + exp(-x))",
         compute="(1 if x >= 0 else exp(-abs(x))) / (1 + exp(-abs(x)))",     # exp never overflows
         grad={"x": "out * (1 - out)"}, tex=r"\sigma", doc="logistic function"),
@@ -148,6 +168,10 @@ _TABLE = (
         compute="round(x)", grad={"x": "0"}, kink="x + 1/2 == floor(x + 1/2)", convention="0 everywhere",
         dtype="same", numpy="round", doc="the nearest integer; of two, the even one"),
 
+    row("trunc", "x", "floor(x) if x >= 0 else ceil(x)", compute="trunc(x)", grad={"x": "0"},
+        kink="x == floor(x)", convention="0 everywhere", dtype="same", numpy="trunc",
+        doc="the next integer towards 0"),
+
     # ---- choices -------------------------------------------------------------------------------------------
     # maximum and minimum are not commutative: at a tie, their gradients tell the operands apart.
     row("maximum", "x y", "x if x >= y else y", compute="maximum(x, y)",
@@ -172,6 +196,13 @@ _TABLE = (
     row("logical_and", "x y", "x and y", dtype="logic", commutative=True, numpy="logical_and"),
     row("logical_or", "x y", "x or y", dtype="logic", commutative=True, numpy="logical_or"),
     row("logical_not", "x", "not x", dtype="logic", numpy="logical_not"),
+
+    # ---- the bits of integers --------------------------------------------------------------------------------
+    row("bitwise_and", "x y", "bit_and(x, y)", dtype="integer", commutative=True, numpy="bitwise_and"),
+    row("bitwise_or", "x y", "bit_or(x, y)", dtype="integer", commutative=True, numpy="bitwise_or"),
+    row("bitwise_xor", "x y", "bit_xor(x, y)", dtype="integer", commutative=True, numpy="bitwise_xor"),
+    row("left_shift", "x y", "shift_left(x, y)", dtype="integer", numpy="left_shift"),
+    row("logical_right_shift", "x y", "shift_right(x, y)", dtype="integer"),
 )
 # fmt: on
 

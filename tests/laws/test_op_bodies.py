@@ -40,7 +40,9 @@ def test_bodies_are_spelled_in_primitives_and_local_gradients_in_rows_and_primit
             assert all(row_named(name) for name, _ in r.downstream_body(k).steps), r.name
 
 
-@pytest.mark.parametrize("r", [r for r in ROWS.values() if r.arity == 2], ids=by_name)
+@pytest.mark.parametrize(
+    "r", [r for r in ROWS.values() if r.arity == 2 and r.dtype != "integer"], ids=by_name
+)
 def test_commutative_rows_are_those_whose_operands_can_be_exchanged(r: Row) -> None:
     x, y = r.symbols[:2]
     same_value = prove_equal(r.expr.xreplace({x: y, y: x}), r.expr, [x, y])
@@ -129,7 +131,7 @@ def test_primitives_check_their_dtypes() -> None:
     assert PRIMS["le"].result(DType.I32, DType.I32) is DType.BOOL
     for name, operands in [
         ("add", (DType.F32, DType.F64)), ("add", (DType.BOOL, DType.BOOL)), ("exp", (DType.I32,)),
-        ("mod", (DType.F32, DType.F32)), ("not", (DType.F32,)), ("add", (DType.F32,)),
+        ("bit_and", (DType.F32, DType.F32)), ("not", (DType.F32,)), ("add", (DType.F32,)),
         ("select", (DType.F32, DType.F32, DType.F32)),
     ]:  # fmt: skip
         with pytest.raises(InternalError, match=f"{name} does not take"):
