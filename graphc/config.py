@@ -7,6 +7,7 @@
 | `GRAPHC_CACHE`   | a folder, or off | the user's cache | where compiled code is kept between processes     |
 | `GRAPHC_THREADS` | 1, 2, ...        | all usable cores | how many threads a compiled function may use      |
 | `GRAPHC_CPU`     | a CPU's name     | native           | the CPU to compile for, as LLVM calls it          |
+| `GRAPHC_SILENCE` | names, or all    | none             | warnings that are not given, with commas between  |
 
 `graphc doctor` prints the same table from `SETTINGS`, with the values of now; a test holds the two together.
 
@@ -74,6 +75,10 @@ def _cpu(text: str) -> str:
     return text or "native"
 
 
+def _names(text: str) -> str:
+    return "" if text.lower() == "none" else text
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("GRAPHC_DEBUG", "0, 1, 2, 3", "0", "prints compiling: 1 steps, 2 rewrites, 3 all text", _debug),
     Setting("GRAPHC_VERIFY", "0, 1", "1", "checks every kernel, before and after scheduling", _switch),
@@ -92,6 +97,13 @@ SETTINGS: tuple[Setting, ...] = (
         _threads,
     ),
     Setting("GRAPHC_CPU", "a CPU's name", "native", "the CPU to compile for, as LLVM calls it", _cpu),
+    Setting(
+        "GRAPHC_SILENCE",
+        "names, or all",
+        "none",
+        "warnings that are not given, with commas between",
+        _names,
+    ),
 )
 
 _BY_NAME = {s.name: s for s in SETTINGS}
@@ -106,7 +118,7 @@ def setting(name: Literal["GRAPHC_CACHE"]) -> Path | None: ...
 @overload
 def setting(name: Literal["GRAPHC_THREADS"]) -> int | None: ...
 @overload
-def setting(name: Literal["GRAPHC_CPU"]) -> str: ...
+def setting(name: Literal["GRAPHC_CPU", "GRAPHC_SILENCE"]) -> str: ...
 @overload
 def setting(name: str) -> Value: ...
 

@@ -16,15 +16,17 @@ ROOT = Path(__file__).resolve().parent.parent
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
+    "warn": {"errors", "config"},
     "ir": {"errors", "config"},
     "ops": {"errors", "config", "ir"},
     "lang": {"errors", "config", "ir", "ops"},
     "tables": {"errors", "config", "ir"},
-    "autodiff": {"errors", "config", "ir", "ops", "lang", "passes", "tables"},
+    "autodiff": {"errors", "config", "ir", "ops", "lang", "passes", "tables", "warn"},
+    "lint": {"errors", "config", "ir", "ops", "lang", "passes", "autodiff", "warn"},
     "passes": {"errors", "config", "ir", "ops"},
     "kernel": {"errors", "config", "ir", "ops", "passes"},
-    "runtime": {"errors", "config", "ir", "ops", "lang", "passes", "kernel"},
-    "nn": {"errors", "config", "ir", "ops", "lang", "autodiff", "runtime"},
+    "runtime": {"errors", "config", "ir", "ops", "lang", "passes", "kernel", "tables"},
+    "nn": {"errors", "config", "ir", "ops", "lang", "autodiff", "runtime", "lint", "warn"},
     # Showing reads every level and changes none.
     "show": {"errors", "config", "ir", "ops", "lang", "autodiff", "passes", "kernel", "runtime", "tables"},
 }

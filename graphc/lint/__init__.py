@@ -1,0 +1,1 @@
+"""The linter: what is wrong with a loss and its gradients, told before anything runs."""
