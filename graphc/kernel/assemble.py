@@ -38,6 +38,8 @@ from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Elementwise
 from graphc.ops.leaves import Const, Input, Param
+from graphc.ops.rank import Rank
+from graphc.ops.recurrence import Recurrence
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.window import Window, WindowPick, WindowScatter
 from graphc.passes.fuse import Cluster, is_leaf, storage
@@ -260,6 +262,10 @@ def cluster_flops(c: Cluster) -> Index:
                 work = 2 * product((*n.type.shape, *n.src[1].type.shape[2:]))
             case Reduce() | Arg():
                 work = n.src[0].type.elements
+            case Recurrence():
+                work = 2 * n.type.elements
+            case Rank(axis=axis):
+                work = n.type.shape[axis] * n.type.elements
             case Window(size=size) | WindowPick(size=size):
                 work = product(size) * n.type.elements
             case WindowScatter(size=size):

@@ -30,6 +30,9 @@ from graphc.ir.dims import Index, evaluate
 from graphc.ir.loops import Element, LoopBuilder
 from graphc.ir.node import Node, Op, node
 from graphc.ir.types import Array, TensorType
+from graphc.ops.elementwise import constant_like, elementwise
+from graphc.ops.reduce import constant_extent
+from graphc.ops.views import Expand, Reshape
 
 
 def _check_index(index: TensorType) -> None:
@@ -119,9 +122,6 @@ class ScatterAdd(Op):
         if operand == 1 or not node_.type.dtype.is_float:
             return None
         # An index that scattered nothing has no influence, and must not become the NaN that a gather gives.
-        from graphc.ops.elementwise import constant_like, elementwise
-        from graphc.ops.views import Expand, Reshape
-
         index = node_.src[1]
         picked = node(Gather(self.batch), upstream, index)
         low = elementwise("less_equal", constant_like(0, index), index)
@@ -162,15 +162,3 @@ class ScatterAdd(Op):
             b.accumulate_at((*index[: self.batch], place, *index[rank:]), "add", value)
 
         b.nest(u.type.shape, scatter)
-
-
-def constant_extent(size: Index, like: Node) -> Node:
-    """A dimension as a tensor of the same shape and dtype as another node."""
-    from graphc.ops.elementwise import constant_like
-    from graphc.ops.leaves import Extent
-    from graphc.ops.views import Expand
-
-    if isinstance(size, int):
-        return constant_like(size, like)
-    scalar = node(Extent(size, like.type.dtype))
-    return node(Expand(like.type.shape), scalar) if like.type.shape else scalar

@@ -3,6 +3,7 @@
 | op       | definition                                | vjp                                      |
 |----------|-------------------------------------------|------------------------------------------|
 | `sum`    | Σ x over the axes                         | expand the upstream                      |
+| `prod`   | Π x over the axes (of an empty axis 1)    | times the product of all others          |
 | `max`    | max x (NaN wins; of an empty axis −∞)     | to the first maximum, in row-major order |
 | `min`    | min x (NaN wins; of an empty axis +∞)     | to the first minimum, in row-major order |
 | `argmax`, `argmin` | index of the first one along an axis | none: constant almost everywhere    |
@@ -16,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -29,16 +30,22 @@ from graphc.ir.loops import Accumulator, Element, LoopBuilder
 from graphc.ir.node import Node, Op, node
 from graphc.ir.types import Array, DType, TensorType, dtype_of
 from graphc.ops.elementwise import constant_like, elementwise
-from graphc.ops.leaves import Iota
+from graphc.ops.leaves import Extent, Iota
 from graphc.ops.views import Expand, Reshape, Transpose
 
-Kind = Literal["sum", "max", "min"]
+Kind = Literal["sum", "prod", "max", "min"]
+
+SIGNS: Mapping[str, str] = {"sum": r"\sum", "prod": r"\prod", "max": r"\max", "min": r"\min"}
+"""The LaTeX of each kind."""
+
+_ACCUMULATIONS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
 
 
 def identity(kind: str, dtype: DType) -> float | int:
     """The value that a reduction starts from."""
-    if kind == "sum":
-        return 0.0 if dtype.is_float else 0
+    if kind in ("sum", "prod"):
+        one = int(kind == "prod")
+        return float(one) if dtype.is_float else one
     if dtype.is_float:
         return float("-inf") if kind == "max" else float("inf")
     limits = np.iinfo(dtype.numpy)
@@ -47,7 +54,7 @@ def identity(kind: str, dtype: DType) -> float | int:
 
 @dataclass(frozen=True, slots=True)
 class Reduce(Op):
-    """Sum, maximum or minimum over axes, which disappear."""
+    """Sum, product, maximum or minimum over axes, which disappear."""
 
     name: ClassVar[str] = "reduce"
     spoken: ClassVar[tuple[str, ...]] = ("kind",)
@@ -79,22 +86,23 @@ class Reduce(Op):
         spread = self._expand(upstream, x.type.shape)
         if self.kind == "sum":
             return spread
-        # Only the first of equal maxima takes the gradient: bring the axes together, find it, compare indices.
-        kept = tuple(k for k in range(x.type.rank) if k not in self.axes)
-        shape = x.type.shape
-        size = product(shape[k] for k in self.axes)
-        flat_shape = (*(shape[k] for k in kept), size)
-        flat = node(Reshape(flat_shape), node(Transpose((*kept, *self.axes)), x))
-        first = node(Arg(self.kind, len(kept)), flat)
-        first = node(Expand(flat_shape), node(Reshape((*flat_shape[:-1], 1)), first))
-        chosen = elementwise("equal", node(Iota(flat_shape, len(kept), DType.I64)), first)
-        there = node(Reshape(tuple(shape[k] for k in (*kept, *self.axes))), chosen)
-        mask = node(Transpose((*kept, *self.axes)).inverse(), there)
+        if self.kind == "prod":
+            return elementwise("mul", spread, self._on_a_line(x, products_of_others))
+        # Only the first of equal maxima takes the gradient.
+        mask = self._on_a_line(x, lambda line: _is_first(self.kind, line))
         return elementwise("where", mask, spread, constant_like(0.0, spread))
 
+    def _on_a_line(self, x: Node, function: Callable[[Node], Node]) -> Node:
+        """A function of the last axis, applied along the reduced axes as if they were one, in row-major order."""
+        kept = tuple(k for k in range(x.type.rank) if k not in self.axes)
+        turn, shape = Transpose((*kept, *self.axes)), x.type.shape
+        size = product(shape[k] for k in self.axes)
+        line = node(Reshape((*(shape[k] for k in kept), size)), node(turn, x))
+        there = node(Reshape(tuple(shape[k] for k in turn.perm)), function(line))
+        return node(turn.inverse(), there)
+
     def latex(self, *operands: str) -> str:
-        sign = {"sum": r"\sum", "max": r"\max", "min": r"\min"}[self.kind]
-        return rf"{sign}_{{{','.join(map(str, self.axes))}}} {operands[0]}"
+        return rf"{SIGNS[self.kind]}_{{{','.join(map(str, self.axes))}}} {operands[0]}"
 
     def local_latex(self, node: Node, operand: int, *operands: str) -> str:
         return r"\mathbf{1}" if self.kind == "sum" else rf"[{operands[0]} = {self.latex(*operands)}]"
@@ -103,6 +111,8 @@ class Reduce(Op):
         (x,) = operands
         if self.kind == "sum":
             return np.asarray(np.sum(x, axis=self.axes, dtype=x.dtype))
+        if self.kind == "prod":
+            return np.asarray(np.prod(x, axis=self.axes, dtype=x.dtype))
         reduce = np.max if self.kind == "max" else np.min
         return np.asarray(reduce(x, axis=self.axes, initial=identity(self.kind, dtype_of(x.dtype))))
 
@@ -113,8 +123,33 @@ class Reduce(Op):
             inner = {k: stack.enter_context(b.loop(x.type.shape[k])) for k in self.axes}
             outer = iter(index)
             place = tuple(inner[k] if k in inner else next(outer) for k in range(x.type.rank))
-            b.accumulate(cell, "add" if self.kind == "sum" else self.kind, b.value(x, place))
+            b.accumulate(cell, _ACCUMULATIONS[self.kind], b.value(x, place))
         return b.read(cell)
+
+
+def _is_first(kind: str, x: Node) -> Node:
+    """Whether an element is the first extreme along the last axis."""
+    shape, axis = x.type.shape, x.type.rank - 1
+    first = node(Arg("max" if kind == "max" else "min", axis), x)
+    wide = node(Expand(shape), node(Reshape((*shape[:-1], 1)), first))
+    return elementwise("equal", node(Iota(shape, axis, DType.I64)), wide)
+
+
+def products_of_others(x: Node) -> Node:
+    """For each element the product of all others on the last axis: of those before it, times of those after it.
+
+    Nothing is divided, so zeros do no harm: with one zero in a row only its own derivative is not 0.
+    """
+    from graphc.ops.recurrence import Recurrence, shifted
+
+    shape, axis = x.type.shape, x.type.rank - 1
+    place = node(Iota(shape, axis, DType.I64))
+    last = elementwise("sub", constant_extent(shape[-1], place), constant_like(1, place))
+    ends = (elementwise("equal", place, end) for end in (constant_like(0, place), last))
+    first, final = (elementwise("where", end, constant_like(1.0, x), constant_like(-0.0, x)) for end in ends)
+    before = node(Recurrence(axis, False), shifted(x, axis, 1), first)
+    after = node(Recurrence(axis, True), x, final)
+    return elementwise("mul", before, after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +213,11 @@ def beats(b: LoopBuilder, kind: str, value: Element, held: Element) -> Element:
         return better
     born_nan = b.prim("and", b.prim("ne", value, value), b.prim("eq", held, held))
     return b.prim("or", better, born_nan)
+
+
+def constant_extent(size: Index, like: Node) -> Node:
+    """A dimension as a tensor of the same shape and dtype as another node."""
+    if isinstance(size, int):
+        return constant_like(size, like)
+    scalar = node(Extent(size, like.type.dtype))
+    return node(Expand(like.type.shape), scalar) if like.type.shape else scalar

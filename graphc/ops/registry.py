@@ -35,6 +35,8 @@ from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param, Variable
+from graphc.ops.rank import Rank
+from graphc.ops.recurrence import Recurrence, RunningArg
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.table import ROWS
 from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
@@ -53,8 +55,13 @@ STRUCTURAL: Mapping[str, tuple[type[Op], int | None]] = {
     "sum": (Reduce, 1),
     "max": (Reduce, 1),
     "min": (Reduce, 1),
+    "prod": (Reduce, 1),
     "argmax": (Arg, 1),
     "argmin": (Arg, 1),
+    "recurrence": (Recurrence, 2),
+    "running_argmax": (RunningArg, 1),
+    "running_argmin": (RunningArg, 1),
+    "rank": (Rank, 1),
     "contract": (Contract, 2),
     "conv": (Conv, 2),
     "window_sum": (Window, 1),

@@ -32,15 +32,16 @@ from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.gather import Gather
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param
+from graphc.ops.rank import Rank
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.views import Expand, Reshape, Slice, Transpose, is_unit
 from graphc.ops.window import Window, WindowPick, WindowScatter
 from graphc.passes.log import Log
 
-HEAVY = (Reduce, Arg, Contract, Conv, Window, WindowPick, Gather)
+HEAVY = (Reduce, Arg, Rank, Contract, Conv, Window, WindowPick, Gather)
 """Operations with loops of their own."""
 
-REREAD = (Arg, Contract, Conv, Window, WindowPick, WindowScatter)
+REREAD = (Arg, Rank, Contract, Conv, Window, WindowPick, WindowScatter)
 """Operations that read an element of their operands more than once, so that the operand is worth storing."""
 
 LARGEST_CLUSTER = 64

@@ -24,7 +24,7 @@ from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param
-from graphc.ops.reduce import Arg, Reduce
+from graphc.ops.reduce import SIGNS, Arg, Reduce
 from graphc.ops.row import Row
 from graphc.ops.table import ROWS
 from graphc.ops.views import Expand, Reshape, Slice, Transpose, is_unit
@@ -234,8 +234,7 @@ def _reduce(n: Node, op: Reduce, x: Formula) -> Formula:
         text = f"axis={op.axes[0] if len(op.axes) == 1 else op.axes}"
     body = x if op.kind != "sum" else x.times(1 / x.factor) if x.factor else x
     inner = body.whole()
-    sign = {"sum": r"\sum", "max": r"\max", "min": r"\min"}[op.kind]
-    found = call(op.kind, body, latex=f"{sign}{where} {inner.latex_at(PRODUCT)}", extra=text)
+    found = call(op.kind, body, latex=f"{SIGNS[op.kind]}{where} {inner.latex_at(PRODUCT)}", extra=text)
     factor = x.factor if op.kind == "sum" and x.factor else 1.0
     return Formula(found.text, found.latex, ATOM, SUM, factor)
 
