@@ -131,4 +131,4 @@ def _scheduled(program: Program, machine: Machine) -> tuple[Program, tuple[tuple
         kernel, taken = schedule(call.kernel, machine, flops=call.flops, threads=machine.threads)
         calls.append(replace(call, kernel=kernel))
         steps.append(taken)
-    return replace(program, calls=tuple(calls)), tuple(steps)
+    return program.with_calls(calls), tuple(steps)

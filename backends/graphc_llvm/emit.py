@@ -6,8 +6,11 @@ function ::= one for each parallel loop of a kernel, one for each run of its oth
              @kernel.k(buffers, scratch, dimensions, lo, hi), straight code over pointers that do not alias
 call     ::= @call.c.k(data, thread, threads) loads the arguments and passes one thread's share of lo..hi
              @call.c.k.team(data) is what the OpenMP runtime runs on every thread
-entry    ::= @graphc_entry(addresses, dims) makes the calls in order
+entry    ::= @graphc_entry(addresses, dims) makes the calls in order, in the loops and branches of the program
 ```
+
+`data` is {addresses, dims, variables}: the variables of the loops around a call say which part of a buffer it
+is given.
 
 `addresses` holds the program's buffers, then its scratch buffers, then the number of threads to use, which is
 read at run time: after a fork it is 1.  A parallel loop uses threads only where there is work for
@@ -33,16 +36,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Index, evaluate
+from graphc.ir.dims import Index, evaluate, names
 from graphc.ir.types import DType
 from graphc.kernel.ir import Kernel, Parameter
-from graphc.kernel.program import Call, Program
+from graphc.kernel.program import Branch, Call, Loop, Program, Repeat, Step, calls_in, loops_in
 from graphc_llvm import vector_math
 from graphc_llvm.debug import DebugInfo
 from graphc_llvm.emit_index import Binding, Indexer, terms
 from graphc_llvm.emit_kernel import KernelEmitter, Range
 from graphc_llvm.sites import Scratch, Site, Sites, is_parallel, parts
-from graphc_llvm.writer import Value, Writer
+from graphc_llvm.writer import Value, Writer, memory_type
 
 WORTH_THREADS_NS = 20_000
 FLOPS_PER_NS = 64  # of one core: about half of what a good kernel reaches with AVX-512
@@ -86,11 +89,13 @@ class _ModuleEmitter:
         self._functions: dict[tuple[str, tuple[bool, ...]], tuple[_Function, ...]] = {}
         self._names: set[str] = set()
         self._scratch: list[tuple[int, Index]] = []
+        self._variables = {loop.var: k for k, loop in enumerate(loops_in(program.steps))}
 
     def module(self) -> Module:
         line = 1
-        calls: list[tuple[Call, str, _Function]] = []
+        made: list[list[tuple[str, _Function]]] = []  # for each call, its functions
         for c, call in enumerate(self._program.calls):
+            made.append([])
             repeated = tuple(call.arguments.count(a) > 1 for a in call.arguments)
             # Kernels that differ in the sign of a zero are equal, but their texts are not.
             key = (str(call.kernel), repeated)
@@ -103,8 +108,8 @@ class _ModuleEmitter:
                     self._scratch += [(c, self._bytes(s)) for s in function.scratch]
                 name = f"call.{c}.{k}"
                 self._texts.append(self._call(name, call, function, first))
-                calls.append((call, name, function))
-        entry = self._entry(calls)
+                made[-1].append((name, function))
+        entry = self._entry(made)
         head = f'attributes #0 = {{ noinline nounwind "prefer-vector-width"="{self._vector_bits}" }}'
         rest = "\n\n".join([*self._vector_math(), entry, "\n".join(self._declared), head, self._debug.text()])
         return Module(tuple(self._texts), rest, tuple(self._scratch))
@@ -171,10 +176,15 @@ class _ModuleEmitter:
         dims = w.emit("getelementptr ptr, ptr %data, i64 1")
         dims = w.emit(f"load ptr, ptr {dims}, align 8", "dims")
         self._load_dims(w, ix, dims)
+        self._load_variables(w, ix, call)
         args: list[str] = []
-        for p, a in zip(call.kernel.parameters, call.arguments, strict=True):
+        for k, (p, a) in enumerate(zip(call.kernel.parameters, call.arguments, strict=True)):
             at = w.emit(f"getelementptr i64, ptr {addresses}, i64 {a}")
-            args.append(f"ptr {w.emit(f'load ptr, ptr {at}, align 8', p.buffer.name)}")
+            base = w.emit(f"load ptr, ptr {at}, align 8", p.buffer.name)
+            if call.offset(k) != 0:
+                start = ix.uniform(terms(call.offset(k)), p.buffer)
+                base = w.emit(f"getelementptr {memory_type(p.buffer.dtype)}, ptr {base}, i64 {start.text}")
+            args.append(f"ptr {base}")
         for k, s in enumerate(f.scratch):
             at = w.emit(
                 f"getelementptr i64, ptr {addresses}, i64 {len(self._program.buffers) + first_scratch + k}"
@@ -205,13 +215,14 @@ class _ModuleEmitter:
         self._declared |= team.declarations
         return text + "\n\n" + _define(f"internal void @{name}.team(ptr %data) #0", team)
 
-    def _entry(self, calls: Sequence[tuple[Call, str, _Function]]) -> str:
+    def _entry(self, made: Sequence[Sequence[tuple[str, _Function]]]) -> str:
         w = Writer()
         ix = Indexer(w, {})
-        data = w.alloca("ptr", 2, "data")
-        w.do(f"store ptr %addresses, ptr {data}, align 8")
-        second = w.emit(f"getelementptr ptr, ptr {data}, i64 1")
-        w.do(f"store ptr %dims, ptr {second}, align 8")
+        data = w.alloca("ptr", 3, "data")
+        variables = w.alloca("i64", max(1, len(self._variables)), "variables")
+        for k, pointer in enumerate(("%addresses", "%dims", variables)):
+            at = w.emit(f"getelementptr ptr, ptr {data}, i64 {k}")
+            w.do(f"store ptr {pointer}, ptr {at}, align 8")
         self._load_dims(w, ix, "%dims")
         at = w.emit(
             f"getelementptr i64, ptr %addresses, i64 {len(self._program.buffers) + len(self._scratch)}"
@@ -219,26 +230,83 @@ class _ModuleEmitter:
         threads = w.emit(f"load i64, ptr {at}, align 8", "threads")
         several = w.emit(f"icmp sgt i64 {threads}, 1", "several")
         number = w.emit(f"trunc i64 {threads} to i32")
-        for call, name, f in calls:
-            alone = f"call void @{name}(ptr {data}, i64 0, i64 1)"
-            work = _work(call)
-            if f.loop is None or self._threads < 2 or (isinstance(work, int) and work <= _ENOUGH):
-                w.do(alone)
-                continue
-            team = w.call(
-                "GOMP_parallel", "void", f"ptr @{name}.team", f"ptr {data}", f"i32 {number}", "i32 0"
-            )
-            shared = several
-            if not isinstance(work, int):
-                amount = ix.uniform(terms(work), call.kernel.name)
-                much = w.emit(f"icmp sgt i64 {amount.text}, {_ENOUGH}", "much")
-                shared = w.emit(f"and i1 {several}, {much}")
-            with w.guard(shared, f"{name}.shared"):
-                w.do(team)
-            with w.guard(w.emit(f"xor i1 {shared}, true"), f"{name}.alone"):
-                w.do(alone)
+        # The work of a call does not change from turn to turn, so it is weighed before all loops.
+        shared = {
+            name: self._shared(w, ix, call, f, several)
+            for call, functions in zip(self._program.calls, made, strict=True)
+            for name, f in functions
+        }
+        functions = iter(made)
+
+        def make(steps: Sequence[Step]) -> None:
+            for step in steps:
+                match step:
+                    case Call():
+                        for name, _ in next(functions):
+                            self._make(w, name, data, shared[name], number)
+                    case Loop():
+                        extent = ix.uniform(terms(step.extent), step.var)
+                        with w.loop(step.var, "0", extent.text, guarded=True) as turn:
+                            at = w.emit(
+                                f"getelementptr i64, ptr {variables}, i64 {self._variables[step.var]}"
+                            )
+                            w.do(f"store i64 {turn}, ptr {at}, align 8")
+                            make(step.body)
+                    case Branch():
+                        flag = self._flag(w, step.flag)
+                        with w.guard(flag, "then"):
+                            make(step.then)
+                        with w.guard(w.emit(f"xor i1 {flag}, true"), "else"):
+                            make(step.other)
+                    case Repeat():
+                        with w.repeat("while") as go_on:
+                            make(step.test)
+                            go_on(self._flag(w, step.flag))
+                            make(step.body)
+
+        make(self._program.steps)
         self._declared |= w.declarations
         return _define("void @graphc_entry(ptr %addresses, ptr %dims) #0", w)
+
+    def _shared(self, w: Writer, ix: Indexer, call: Call, f: _Function, several: str) -> str:
+        """Whether threads share a call: an `i1`, or "" where they never do."""
+        work = _work(call)
+        if f.loop is None or self._threads < 2 or (isinstance(work, int) and work <= _ENOUGH):
+            return ""
+        if isinstance(work, int):
+            return several
+        amount = ix.uniform(terms(work), call.kernel.name)
+        much = w.emit(f"icmp sgt i64 {amount.text}, {_ENOUGH}", "much")
+        return w.emit(f"and i1 {several}, {much}")
+
+    def _make(self, w: Writer, name: str, data: str, shared: str, threads: str) -> None:
+        """One call, by one thread or by all."""
+        alone = f"call void @{name}(ptr {data}, i64 0, i64 1)"
+        if not shared:
+            w.do(alone)
+            return
+        with w.guard(shared, f"{name}.shared"):
+            w.do(
+                w.call("GOMP_parallel", "void", f"ptr @{name}.team", f"ptr {data}", f"i32 {threads}", "i32 0")
+            )
+        with w.guard(w.emit(f"xor i1 {shared}, true"), f"{name}.alone"):
+            w.do(alone)
+
+    def _flag(self, w: Writer, position: int) -> str:
+        """The truth value that a buffer holds now, as an `i1`."""
+        at = w.emit(f"getelementptr i64, ptr %addresses, i64 {position}")
+        byte = w.emit(f"load i8, ptr {w.emit(f'load ptr, ptr {at}, align 8')}, align 1", "flag")
+        return w.emit(f"icmp ne i8 {byte}, 0")
+
+    def _load_variables(self, w: Writer, ix: Indexer, call: Call) -> None:
+        """The variables of the loops around a call, as far as its arguments depend on them."""
+        needed = {n for offset in call.offsets for n in names(offset)} & set(self._variables)
+        if needed:
+            at = w.emit("getelementptr ptr, ptr %data, i64 2")
+            held = w.emit(f"load ptr, ptr {at}, align 8", "variables")
+            for var in sorted(needed):
+                at = w.emit(f"getelementptr i64, ptr {held}, i64 {self._variables[var]}")
+                ix.env[var] = Value(w.emit(f"load i64, ptr {at}, align 8", var), DType.I64, 1, 0)
 
     def _load_dims(self, w: Writer, ix: Indexer, pointer: str) -> None:
         for k, d in enumerate(self._program.dims):
@@ -274,8 +342,9 @@ def _work(call: Call) -> Index:
 def seconds_alone(program: Program, dims: tuple[int, ...]) -> float:
     """An estimate of a run on one thread; 0 where no call has enough work for threads."""
     env = dict(zip(program.dims, dims, strict=True))
-    work = [evaluate(_work(call), env) for call in program.calls]
-    return sum(work) / FLOPS_PER_NS * 1e-9 if any(w > _ENOUGH for w in work) else 0.0
+    work = [(evaluate(_work(call), env), evaluate(times, env)) for call, times in calls_in(program.steps)]
+    total = sum(w * times for w, times in work)
+    return total / FLOPS_PER_NS * 1e-9 if any(w > _ENOUGH for w, _ in work) else 0.0
 
 
 def _rounded(size: Index) -> Index:

@@ -25,7 +25,7 @@ i.end:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -206,6 +206,33 @@ class Writer:
             f"{name}.then:",
             *inner.lines,
             f"  br label %{name}.end{location}",
+            f"{name}.end:",
+        ]
+        outer.label = f"{name}.end"
+        self.location = location
+
+    @contextmanager
+    def repeat(self, hint: str) -> Iterator[Callable[[str], None]]:
+        """A loop without end, but for the place where the function that is yielded is called with an `i1`."""
+        name = self.name(hint)
+        outer, location = self.scopes[-1], self.location
+        inner = Scope(f"{name}.test")
+        self.scopes.append(inner)
+
+        def go_on(condition: str) -> None:
+            inner.lines += [
+                f"  br i1 {condition}, label %{name}.body, label %{name}.end{location}",
+                f"{name}.body:",
+            ]
+            inner.label = f"{name}.body"
+
+        yield go_on
+        self.scopes.pop()
+        outer.lines += [
+            f"  br label %{name}.test{location}",
+            f"{name}.test:",
+            *inner.lines,
+            f"  br label %{name}.test{location}",
             f"{name}.end:",
         ]
         outer.label = f"{name}.end"

@@ -10,6 +10,7 @@ the same are equal, and a loop is interned, differentiated and optimised like an
 An operation with blocks may have several results.  Each is a node of its own: the same operation on the same
 operands, with another `result`.  Such nodes are one `family`, and are computed together.
 
+>>> import numpy as np
 >>> from graphc.ops.elementwise import elementwise
 >>> x = slot(0, TensorType.of("f64"))
 >>> double = Block((x.type,), (elementwise("add", x, x),))
@@ -28,7 +29,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias, cast
 
-import numpy as np
 
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
@@ -92,10 +92,6 @@ class Block:
     def __repr__(self) -> str:
         return f"block:{self.digest}"
 
-    def graph(self, name: str) -> Graph:
-        """The block as a graph, whose inputs are the slots."""
-        return Graph(name, self.slots, self.outputs)
-
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
         """The values of the outputs by NumPy."""
         from graphc.ir.evaluate import evaluate_nodes
@@ -129,6 +125,10 @@ class BlockOp(Op):
     @abstractmethod
     def evaluate_all(self, dims: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
         """All results by NumPy."""
+
+    @abstractmethod
+    def graphs(self, wanted: Sequence[int]) -> tuple[Graph, ...]:
+        """Each block as a graph over its slots that computes the wanted results; what is carried, as updates."""
 
     def infer(self, *operands: TensorType) -> TensorType:
         return self.results(*operands)[self.result]

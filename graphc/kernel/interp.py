@@ -25,7 +25,7 @@ from functools import lru_cache
 import numpy as np
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Dim, Index, evaluate, names
+from graphc.ir.dims import Dim, Index, evaluate, names, product
 from graphc.ir.types import Array, DType
 from graphc.kernel.ir import (
     Accumulate,
@@ -44,7 +44,7 @@ from graphc.kernel.ir import (
     kernel_lines,
     walk,
 )
-from graphc.kernel.program import Program
+from graphc.kernel.program import Branch, Call, Loop, Program, Repeat, Step
 from graphc.ops.scalar import PRIMS
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
@@ -52,12 +52,42 @@ _FILE = "<kernel>"
 
 
 def run_program(program: Program, arrays: Sequence[Array], dims: Mapping[str, int]) -> None:
-    """Run all kernels in order; `arrays[k]` is the memory of `program.buffers[k]` (unused for constants)."""
+    """Run all steps in order; `arrays[k]` is the memory of `program.buffers[k]` (unused for constants)."""
     held = [a if b.value is None else b.value for a, b in zip(arrays, program.buffers, strict=True)]
-    for call in program.calls:
-        parameters = call.kernel.parameters
-        given = {p.buffer.name: held[k] for p, k in zip(parameters, call.arguments, strict=True)}
-        run_kernel(call.kernel, given, dims)
+    _run_steps(program.steps, held, dict(dims), dims)
+
+
+def _run_steps(
+    steps: Sequence[Step], held: Sequence[Array], env: dict[str, int], dims: Mapping[str, int]
+) -> None:
+    """Run steps; `env` has the variables of the loops around them beside the dimensions."""
+    for step in steps:
+        match step:
+            case Call():
+                given: dict[str, Array] = {}
+                for k, (p, position) in enumerate(zip(step.kernel.parameters, step.arguments, strict=True)):
+                    given[p.buffer.name] = _part(held[position], p.buffer, step.offset(k), env)
+                run_kernel(step.kernel, given, dims)
+            case Loop():
+                for t in range(evaluate(step.extent, env)):
+                    _run_steps(step.body, held, {**env, step.var: t}, dims)
+            case Branch():
+                _run_steps(step.then if held[step.flag].item() else step.other, held, env, dims)
+            case Repeat():
+                _run_steps(step.test, held, env, dims)
+                while held[step.flag].item():
+                    _run_steps(step.body, held, env, dims)
+                    _run_steps(step.test, held, env, dims)
+
+
+def _part(array: Array, buffer: Buffer, offset: Index, env: Mapping[str, int]) -> Array:
+    """The elements of an array that a call is given: the whole of it, or those from an offset on."""
+    if offset == 0 and buffer.elements == product(array.shape):
+        return array
+    start, count = evaluate(offset, env), evaluate(buffer.elements, env)
+    if not 0 <= start <= start + count <= array.size:
+        raise InternalError(f"{buffer.name} leaves its buffer: {start}..{start + count} of {array.size}")
+    return array.reshape(-1)[start : start + count]
 
 
 def run_kernel(kernel: Kernel, arrays: Mapping[str, Array], dims: Mapping[str, int]) -> None:

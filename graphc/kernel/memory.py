@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from graphc.ir.dims import Index, evaluate
-from graphc.kernel.program import Program
+from graphc.kernel.program import Branch, Call, Program, Repeat, Step, parts_of
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector."""
@@ -34,14 +34,55 @@ class Plan:
     size: int
 
 
-def lifetimes(program: Program) -> dict[int, tuple[int, int]]:
-    """For each temporary: the first and the last call that touch it."""
+@dataclass(slots=True)
+class _Timeline:
+    """Moments of a program: one for each call, and one for each look at a truth value."""
+
+    program: Program
+    now: int = 0
+    calls: list[int] = field(default_factory=list)  # when each call is made, in the order of `program.calls`
+    touched: dict[int, list[int]] = field(default_factory=dict)  # when each temporary is
+    loops: list[tuple[int, int]] = field(default_factory=list)  # (first, last) moment, inner loops first
+
+    def touch(self, *positions: int) -> None:
+        for position in positions:
+            if self.program.buffers[position].role == "temp":
+                self.touched.setdefault(position, []).append(self.now)
+        self.now += 1
+
+    def walk(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            if isinstance(step, Call):
+                self.calls.append(self.now)
+                self.touch(*step.arguments)
+                continue
+            start = self.now
+            if isinstance(step, Branch):
+                self.touch(step.flag)
+            for k, part in enumerate(parts_of(step)):
+                self.walk(part)
+                if isinstance(step, Repeat) and k == 0:
+                    self.touch(step.flag)
+            if not isinstance(step, Branch) and self.now > start:
+                self.loops.append((start, self.now - 1))
+
+
+def lifetimes(program: Program) -> tuple[dict[int, tuple[int, int]], tuple[int, ...]]:
+    """For each temporary the first and the last moment at which it is touched; the moment of each call.
+
+    A temporary that is touched both inside and outside of a loop lives through all of the loop: its value must
+    outlive each turn.
+    """
+    line = _Timeline(program)
+    line.walk(program.steps)
     found: dict[int, tuple[int, int]] = {}
-    for k, call in enumerate(program.calls):
-        for position in call.arguments:
-            if program.buffers[position].role == "temp":
-                found[position] = (found.get(position, (k, k))[0], k)
-    return found
+    for position, moments in line.touched.items():
+        first, last = moments[0], moments[-1]
+        for start, end in line.loops:
+            if first < start <= last or first <= end < last:
+                first, last = min(first, start), max(last, end)
+        found[position] = first, last
+    return found, tuple(line.calls)
 
 
 def plan(program: Program, dims: Mapping[str, int], scratch: Sequence[tuple[int, Index]]) -> Plan:
@@ -49,8 +90,9 @@ def plan(program: Program, dims: Mapping[str, int], scratch: Sequence[tuple[int,
 
     `scratch` are (call, bytes) of buffers that live during one call only.
     """
-    lives = [(first, last, ("buffer", p)) for p, (first, last) in lifetimes(program).items()]
-    lives += [(call, call, ("scratch", k)) for k, (call, _) in enumerate(scratch)]
+    found, moments = lifetimes(program)
+    lives = [(first, last, ("buffer", p)) for p, (first, last) in found.items()]
+    lives += [(moments[call], moments[call], ("scratch", k)) for k, (call, _) in enumerate(scratch)]
     sizes: dict[tuple[str, int], int] = {}
     for _, _, key in lives:
         raw = program.buffers[key[1]].bytes if key[0] == "buffer" else scratch[key[1]][1]

@@ -1,6 +1,16 @@
 """A program: the kernels of a whole graph in order, over one table of buffers.
 
-It is what a back end builds.  Buffers have roles; only temporaries live in the arena.
+It is what a back end builds.  Its steps are calls of kernels, and control flow around them:
+
+```
+program ::= kernel* steps              the steps are printed where there is control flow
+step    ::= kernel "(" argument* ")"   argument ::= buffer | buffer "+" index      elements into the buffer
+          | "for" var "in" "0.." index step*
+          | "if" buffer step* "else" step*
+          | "while" step* buffer step*                 the steps that test, then the steps of the body
+```
+
+Buffers have roles; only temporaries live in the arena.
 
 | role    | memory | who writes it |
 |---------|--------|----------------|
@@ -18,10 +28,10 @@ x: f32[N] input
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal as OneOf
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from graphc.ir.dims import Index, names, product
 from graphc.ir.types import Array, DType, Shape, shape_text
@@ -53,29 +63,150 @@ class Call:
     """One kernel, applied: the k-th parameter of the kernel is `program.buffers[arguments[k]]`.
 
     `flops` and `traffic` (bytes) are what the kernel must do at least; threads are used where it pays.
+    Inside a loop a parameter can be a part of a buffer: `offsets[k]` elements into it, a polynomial of the
+    variables of the loops around the call (none means 0 everywhere).
     """
 
     kernel: Kernel
     arguments: tuple[int, ...]
     flops: Index
     traffic: Index
+    offsets: tuple[Index, ...] = ()
+
+    def offset(self, k: int) -> Index:
+        return self.offsets[k] if self.offsets else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The steps of the body, `extent` times: `var` counts from 0."""
+
+    var: str
+    extent: Index
+    body: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The steps of one side, as the truth value in a buffer says."""
+
+    flag: int
+    then: tuple[Step, ...]
+    other: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The steps that test; while what they left in the buffer `flag` is true: the body, and again."""
+
+    test: tuple[Step, ...]
+    flag: int
+    body: tuple[Step, ...]
+
+
+Step: TypeAlias = Call | Loop | Branch | Repeat
+
+
+def parts_of(step: Loop | Branch | Repeat) -> tuple[tuple[Step, ...], ...]:
+    """The lists of steps inside a step, in the order of the text."""
+    match step:
+        case Loop():
+            return (step.body,)
+        case Branch():
+            return (step.then, step.other)
+        case Repeat():
+            return (step.test, step.body)
+
+
+def calls_in(steps: tuple[Step, ...], times: Index = 1) -> Iterator[tuple[Call, Index]]:
+    """Every call in the order of the text, and how often it is made (a `while` counts once)."""
+    for step in steps:
+        if isinstance(step, Call):
+            yield step, times
+        else:
+            count = step.extent * times if isinstance(step, Loop) else times
+            for part in parts_of(step):
+                yield from calls_in(part, count)
+
+
+def loops_in(steps: tuple[Step, ...]) -> Iterator[Loop]:
+    """Every loop in the order of the text."""
+    for step in steps:
+        if isinstance(step, Loop):
+            yield step
+        if not isinstance(step, Call):
+            for part in parts_of(step):
+                yield from loops_in(part)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Kernels in the order in which they run."""
+    """Steps in the order in which they run."""
 
     name: str
     buffers: tuple[ProgramBuffer, ...]
-    calls: tuple[Call, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """All calls of kernels, in the order of the text, those inside loops and branches too."""
+        return tuple(call for call, _ in calls_in(self.steps))
 
     @property
     def dims(self) -> tuple[str, ...]:
         """The named dimensions of all buffers, sorted: the integers that a call must be given, in this order."""
         return tuple(sorted({n for b in self.buffers for d in b.shape for n in names(d)}))
 
+    def with_calls(self, calls: Iterable[Call]) -> Program:
+        """The same program with other calls, in the order of `calls`."""
+        new = iter(calls)
+
+        def changed(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+            result: list[Step] = []
+            for step in steps:
+                match step:
+                    case Call():
+                        result.append(next(new))
+                    case Loop():
+                        result.append(Loop(step.var, step.extent, changed(step.body)))
+                    case Branch():
+                        result.append(Branch(step.flag, changed(step.then), changed(step.other)))
+                    case Repeat():
+                        result.append(Repeat(changed(step.test), step.flag, changed(step.body)))
+            return tuple(result)
+
+        return Program(self.name, self.buffers, changed(self.steps))
+
     def __str__(self) -> str:
-        return "\n\n".join(str(c.kernel) for c in self.calls)
+        kernels = [str(c.kernel) for c in self.calls]
+        if not all(isinstance(s, Call) for s in self.steps):
+            kernels.append("\n".join([f"program {self.name}", *self._lines(self.steps, 1)]))
+        return "\n\n".join(kernels)
+
+    def _lines(self, steps: tuple[Step, ...], depth: int) -> Iterator[str]:
+        indent = "  " * depth
+        for step in steps:
+            match step:
+                case Call():
+                    given = (self._argument(a, step.offset(k)) for k, a in enumerate(step.arguments))
+                    yield f"{indent}{step.kernel.name}({', '.join(given)})"
+                case Loop():
+                    yield f"{indent}for {step.var} in 0..{step.extent}"
+                    yield from self._lines(step.body, depth + 1)
+                case Branch():
+                    yield f"{indent}if {self.buffers[step.flag].name}"
+                    yield from self._lines(step.then, depth + 1)
+                    yield f"{indent}else"
+                    yield from self._lines(step.other, depth + 1)
+                case Repeat():
+                    yield f"{indent}while"
+                    yield from self._lines(step.test, depth + 2)
+                    yield f"{indent}  {self.buffers[step.flag].name}"
+                    yield from self._lines(step.body, depth + 2)
+
+    def _argument(self, position: int, offset: Index) -> str:
+        name = self.buffers[position].name
+        return name if offset == 0 else f"{name} + {offset}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ import numpy as np
 from graphc.errors import InternalError
 from graphc.ir.block import Block, BlockOp
 from graphc.ir.dims import Index, evaluate
+from graphc.ir.graph import Graph
+from graphc.ir.node import Node
 from graphc.ir.types import Array, DType, TensorType
 
 T = TypeVar("T")
@@ -92,6 +94,10 @@ class Scan(BlockOp):
             stacked.append(np.array(lines, type.dtype.numpy).reshape(shape))
         return (*carried, *stacked)
 
+    def graphs(self, wanted: Sequence[int]) -> tuple[Graph, ...]:
+        stacked = tuple(self.body.outputs[k] for k in sorted(wanted) if k >= self.carries)
+        return (_carrying(self.body, self.carries, stacked),)
+
 
 @dataclass(frozen=True, slots=True)
 class Cond(BlockOp):
@@ -111,6 +117,12 @@ class Cond(BlockOp):
 
     def evaluate_all(self, dims: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
         return (self.then if operands[0] else self.other).evaluate(dims, *operands[1:])
+
+    def graphs(self, wanted: Sequence[int]) -> tuple[Graph, ...]:
+        return tuple(
+            Graph(name, block.slots, tuple(block.outputs[k] for k in sorted(wanted)))
+            for name, block in (("then", self.then), ("else", self.other))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +148,12 @@ class While(BlockOp):
         while self.test.evaluate(dims, *carried, *others)[0]:
             carried = self.body.evaluate(dims, *carried, *others)
         return carried
+
+    def graphs(self, wanted: Sequence[int]) -> tuple[Graph, ...]:
+        return Graph("test", self.test.slots, self.test.outputs), _carrying(self.body, self.carries, ())
+
+
+def _carrying(body: Block, carries: int, outputs: tuple[Node, ...]) -> Graph:
+    """The body of a loop as a graph: the slots of the carries are replaced by what the block gives for them."""
+    updates = tuple(zip(body.slots[:carries], body.outputs[:carries], strict=True))
+    return Graph("body", body.slots, outputs, updates)

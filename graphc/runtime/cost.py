@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from graphc.ir.dims import Index, substitute
 from graphc.kernel.memory import plan
-from graphc.kernel.program import Program
+from graphc.kernel.program import Program, calls_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class Cost:
 
 
 def program_cost(program: Program, scratch: Sequence[tuple[int, Index]]) -> Cost:
-    """The cost of every call of a program."""
-    rows = tuple(KernelCost(c.kernel.name, c.flops, c.traffic) for c in program.calls)
+    """The cost of every call of a program; a call inside a loop counts as often as it is made."""
+    rows = tuple(
+        KernelCost(c.kernel.name, c.flops * times, c.traffic * times) for c, times in calls_in(program.steps)
+    )
     return Cost(rows, program, scratch)
