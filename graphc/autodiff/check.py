@@ -34,16 +34,15 @@ from typing import Literal
 
 import numpy as np
 
-from graphc.autodiff.point import At, Point, leaves, point_at, title
+from graphc.autodiff.point import At, leaves, point_at, title
 from graphc.autodiff.reverse import check_scalar, check_tensors, differentiate
-from graphc.errors import ArgumentError
+from graphc.autodiff.wide import Wide, widened
 from graphc.ir.evaluate import evaluate_nodes
-from graphc.ir.node import Node, node, toposort
-from graphc.ir.types import Array, DType, TensorType, shape_text
+from graphc.ir.node import Node, toposort
+from graphc.ir.types import Array, TensorType, shape_text
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor
 from graphc.ops.elementwise import Elementwise
-from graphc.ops.leaves import Const, Input, Param
 from graphc.tables import Table, number
 
 Verdict = Literal["ok", "kink", "rough", "wrong"]
@@ -54,6 +53,8 @@ _HEADS = (
     *("worst", "gradient", "difference", "verdict"),
 )
 _EPSILON = 2.0**-52
+_BAD = ("wrong", "rough")
+_LISTED = 5  # elements that the report writes out
 _SETTLED = 1e-4  # an error of the difference beyond this part of its value is no judgement
 
 
@@ -69,21 +70,82 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class ElementCheck:
+    """The comparison for one element: its value, the gradient from the graph, and what differences say."""
+
+    index: tuple[int, ...]
+    at: float
+    gradient: float
+    difference: Difference
+    verdict: Verdict
+
+    @property
+    def error(self) -> float:
+        """|gradient − difference|; infinite where either is no number."""
+        apart = abs(self.gradient - self.difference.value)
+        return apart if math.isfinite(apart) else math.inf
+
+    @property
+    def relative(self) -> float:
+        """The error by the larger of the two."""
+        size = max(abs(self.gradient), abs(self.difference.value))
+        return 0.0 if self.error == 0 else self.error / size if math.isfinite(size) else math.inf
+
+    def text(self, name: str) -> str:
+        """One line: `x[1,2] = 5: gradient 10.001, difference 10, wrong`."""
+        place = f"{name}{shape_text(self.index)}" if self.index else name
+        d = self.difference
+        slopes = number(d.value, 9)
+        if d.kink:
+            slopes = f"{number(d.left, 4)} on the left and {number(d.right, 4)} on the right"
+        return f"{place} = {number(self.at)}: gradient {number(self.gradient, 9)}, difference {slopes}"
+
+
+@dataclass(frozen=True, slots=True)
 class TensorCheck:
     """The comparison for one tensor; errors are those of the elements that are at no kink."""
 
     name: str
     type: TensorType
-    checked: int
     size: int
-    max_abs_error: float
-    max_rel_error: float
-    worst: tuple[int, ...]
-    gradient: float
-    difference: float
-    wrong: tuple[tuple[int, ...], ...]
-    rough: tuple[tuple[int, ...], ...]
-    kinks: tuple[tuple[int, ...], ...]
+    elements: tuple[ElementCheck, ...]
+
+    def _with(self, verdict: Verdict) -> tuple[tuple[int, ...], ...]:
+        return tuple(e.index for e in self.elements if e.verdict == verdict)
+
+    @property
+    def checked(self) -> int:
+        return len(self.elements)
+
+    @property
+    def wrong(self) -> tuple[tuple[int, ...], ...]:
+        return self._with("wrong")
+
+    @property
+    def rough(self) -> tuple[tuple[int, ...], ...]:
+        return self._with("rough")
+
+    @property
+    def kinks(self) -> tuple[tuple[int, ...], ...]:
+        return self._with("kink")
+
+    @property
+    def _smooth(self) -> list[ElementCheck]:
+        return [e for e in self.elements if e.verdict != "kink"]
+
+    @property
+    def max_abs_error(self) -> float:
+        return max((e.error for e in self._smooth), default=0.0)
+
+    @property
+    def max_rel_error(self) -> float:
+        return max((e.relative for e in self._smooth), default=0.0)
+
+    @property
+    def worst(self) -> ElementCheck | None:
+        """The element that is furthest off: a wrong one before all others, one at a kink only if it is wrong."""
+        order = [e for e in self.elements if e.verdict == "wrong"] or self._smooth
+        return max(order, key=lambda e: (e.relative if e.error > 1e-12 else 0.0, e.error), default=None)
 
     @property
     def ok(self) -> bool:
@@ -112,24 +174,30 @@ class GradientCheck:
         return self.ok
 
     def _rows(self) -> list[tuple[str, ...]]:
-        return [
-            (
-                t.name,
-                str(t.type),
-                str(t.checked) if t.checked == t.size else f"{t.checked} of {t.size}",
-                f"{t.max_abs_error:.1e}",
-                f"{t.max_rel_error:.1e}",
-                shape_text(t.worst),
-                number(t.gradient, 9),
-                number(t.difference, 9),
-                t.verdict,
+        rows = []
+        for t in self.tensors:
+            checked = str(t.checked) if t.checked == t.size else f"{t.checked} of {t.size}"
+            row = (t.name, str(t.type), checked, f"{t.max_abs_error:.1e}", f"{t.max_rel_error:.1e}")
+            w = t.worst
+            worst = (
+                (shape_text(w.index), number(w.gradient, 9), number(w.difference.value, 9))
+                if w is not None
+                else ("", "", "")
             )
-            for t in self.tensors
-        ]
+            rows.append((*row, *worst, t.verdict))
+        return rows
+
+    def elements(self) -> str:
+        """Every element that was checked, one a line."""
+        return "\n".join(f"{e.text(t.name)}: {e.verdict}" for t in self.tensors for e in t.elements)
 
     def __str__(self) -> str:
         table = Table(_HEADS, self._rows(), f"gradcheck: {'ok' if self.ok else 'FAILED'}")
-        return "\n".join([str(table), *(f"note: {note}" for note in self.notes)])
+        bad = [
+            f"{e.verdict}: {e.text(t.name)}" for t in self.tensors for e in t.elements if e.verdict in _BAD
+        ]
+        more = [f"and {len(bad) - _LISTED} more"] if len(bad) > _LISTED else []
+        return "\n".join([str(table), *bad[:_LISTED], *more, *(f"note: {note}" for note in self.notes)])
 
     __repr__ = __str__
 
@@ -147,10 +215,10 @@ def gradcheck(
 ) -> GradientCheck:
     """Compare the gradient of a scalar with central differences, for each element of each tensor.
 
-    `wrt` is one tensor or several (default: every floating-point input and parameter), `at` maps inputs, or
-    their names, to values; parameters take their own value where it gives none.  `sample` bounds the number
-    of elements that are checked in each tensor, drawn with `seed`.  Raises ArgumentError where a value is
-    missing or does not fit.
+    `wrt` is one tensor or several (default: every floating-point input and parameter); one that is computed is
+    moved as if it were an input, all else held.  `at` maps inputs, or their names, to values; parameters take
+    their own value where it gives none.  `sample` bounds the number of elements that are checked in each
+    tensor, drawn with `seed`.  Raises ArgumentError where a value is missing or does not fit.
     """
     check_tensors([f], "f")
     check_scalar(f)
@@ -159,18 +227,13 @@ def gradcheck(
     else:
         targets = [wrt] if isinstance(wrt, Tensor) else list(wrt)
     check_tensors(targets, "wrt")
-    for t in targets:
-        if not isinstance(t.node.op, (Input, Param)):
-            raise ArgumentError(
-                f"{t} is no input", why="differences need a tensor whose value can be changed"
-            )
     point = point_at([f.node], at)
     gradients = differentiate(f.node, [t.node for t in targets]).wrt
     loss, *analytic = widened([f.node, *gradients], point)
     checks = []
     for t, gradient in zip(targets, analytic, strict=True):
-        name = t.name or title(t.node)
-        checks.append(_check_tensor(name, t.node, loss, gradient, rtol, atol, sample, seed))
+        name = t.name or str(t.node.op.attributes().get("name", t.node.op.label))
+        checks.append(check_tensor(name, t.node, loss, gradient, rtol, atol, sample, seed))
     notes = []
     detached = any(isinstance(n.op, Elementwise) and n.op.row.detached for n in toposort([f.node]))
     if detached and not all(c.ok for c in checks):
@@ -180,94 +243,39 @@ def gradcheck(
     return GradientCheck(tuple(checks), tuple(notes))
 
 
-@dataclass(frozen=True, slots=True)
-class Wide:
-    """A node in float64, and the values of all leaves of its graph, by the leaves they stand for."""
-
-    node: Node
-    leaves: dict[Node, Node]
-    point: Point
-
-
-def widened(roots: Sequence[Node], point: Point) -> list[Wide]:
-    """The same graph in float64, with parameters as inputs: f32[N] = tanh f32[N] → f64[N] = tanh f64[N]."""
-    new: dict[Node, Node] = {}
-    values: dict[Node, Array] = {}
-    inputs: dict[Node, Node] = {}
-    for n in toposort(roots):
-        op = n.op
-        dtype = DType.F64 if n.type.dtype is DType.F32 else n.type.dtype
-        if isinstance(op, (Input, Param)):
-            new[n] = inputs[n] = node(Input(title(n), TensorType(dtype, n.type.shape)))
-            values[new[n]] = point.values[n].astype(dtype.numpy)
-        elif isinstance(op, Const):
-            new[n] = node(Const.of(op.value, dtype))
-        else:
-            if getattr(op, "dtype", None) is DType.F32:
-                op = dataclasses.replace(op, dtype=DType.F64)  # type: ignore[type-var]
-            new[n] = node(op, *(new[s] for s in n.src))
-    wide = Point(values, point.dims)
-    return [Wide(new[r], inputs, wide) for r in roots]
-
-
-def _check_tensor(
+def check_tensor(
     name: str, x: Node, f: Wide, gradient: Wide, rtol: float, atol: float, sample: int | None, seed: int
 ) -> TensorCheck:
+    """Compare a gradient of f by one node of its graph with differences, at the point that both carry."""
     analytic = gradient.point.evaluate([gradient.node])[gradient.node]
-    leaf = f.leaves[x]
-    slope = _function_of(f, leaf)
-    base = f.point.values[leaf]
+    moved = f.nodes[x]
+    slope, base = _function_of(f, moved)
     largest = float(np.max(np.abs(analytic), initial=0.0))
     indices = list(np.ndindex(base.shape))
     if sample is not None and sample < len(indices):
         chosen = np.random.default_rng(seed).choice(len(indices), sample, replace=False)
         indices = [indices[k] for k in sorted(chosen)]
-    found: dict[Verdict, list[tuple[int, ...]]] = {"ok": [], "kink": [], "rough": [], "wrong": []}
-    worst: tuple[float, tuple[int, ...], float, float] = (-1.0, (), 0.0, 0.0)
-    max_abs = max_rel = 0.0
+    found = []
     for index in indices:
-        a = float(analytic[index])
+        a, at = float(analytic[index]), float(base[index])
 
         def along(offset: float, index: tuple[int, ...] = index) -> float:
-            moved = base.copy()
-            moved[index] += offset
-            return slope(moved)
+            changed = base.copy()
+            changed[index] += offset
+            return slope(changed)
 
-        d = difference(along, float(base[index]), a, rtol, atol)
-        verdict = _judge(a, d, rtol, atol, rtol * largest)
-        found[verdict].append(index)
-        if verdict == "kink":
-            continue
-        error = abs(a - d.value) if math.isfinite(a) and math.isfinite(d.value) else math.inf
-        relative = error / max(abs(a), abs(d.value), 1e-300) if error else 0.0
-        max_abs, max_rel = max(max_abs, error), max(max_rel, relative)
-        severity = error / (atol + rtol * max(abs(a), abs(d.value))) if math.isfinite(error) else math.inf
-        if severity > worst[0]:
-            worst = (severity, index, a, d.value)
-    bad, rough, kinks = (tuple(found[v]) for v in ("wrong", "rough", "kink"))
-    return TensorCheck(
-        name,
-        x.type,
-        len(indices),
-        base.size,
-        max_abs,
-        max_rel,
-        worst[1],
-        worst[2],
-        worst[3],
-        bad,
-        rough,
-        kinks,
-    )
+        d = difference(along, at, a, rtol, atol)
+        found.append(ElementCheck(index, at, a, d, _judge(a, d, rtol, atol, rtol * largest)))
+    return TensorCheck(name, x.type, base.size, tuple(found))
 
 
-def _function_of(f: Wide, leaf: Node) -> Callable[[Array], float]:
-    """f as a function of one leaf; what does not depend on the leaf is computed once."""
-    order = toposort([f.node])
-    values = f.point.evaluate([f.node])
+def _function_of(f: Wide, leaf: Node) -> tuple[Callable[[Array], float], Array]:
+    """f as a function of one node, and where that is now; what does not depend on the node is computed once."""
+    order = toposort([f.node, leaf])
+    values = f.point.evaluate([f.node, leaf])
     moving = {leaf}
     for n in order:
-        if any(s in moving for s in n.src):
+        if n is not leaf and any(s in moving for s in n.src):
             moving.add(n)
     fixed = {n: v for n, v in values.items() if n not in moving}
     moved = [n for n in order if n in moving and n is not leaf]
@@ -275,7 +283,7 @@ def _function_of(f: Wide, leaf: Node) -> Callable[[Array], float]:
     def value(array: Array) -> float:
         return float(evaluate_nodes(moved, {**fixed, leaf: array}, f.point.dims)[f.node])
 
-    return value
+    return value, values[leaf]
 
 
 def difference(
