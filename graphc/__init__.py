@@ -34,6 +34,7 @@ from graphc.errors import (
     WeightsError,
 )
 from graphc.lang import functions as _functions
+from graphc.lang import linalg
 from graphc.lang.functions import *
 from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
 from graphc.runtime.compile import compile
@@ -69,6 +70,7 @@ __all__ = [
     "inputs",
     "jacobian",
     "jvp",
+    "linalg",
     "param",
     "render",
     "vjp",

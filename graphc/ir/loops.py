@@ -68,3 +68,6 @@ class LoopBuilder(Protocol):
 
     def accumulate_at(self, index: tuple[Index, ...], op: str, value: Element) -> None:
         """In `nest` only: combine into an element of the result."""
+
+    def result(self, index: tuple[Index, ...]) -> Element:
+        """In `nest` only: read back an element of the result, which `nest` has written before."""

@@ -219,6 +219,12 @@ class _Lowering:
         target = self.targets[self.root]
         self._emit(Accumulate(target, index, cast(AccumulateOp, op), (cast(Atom, value),), self._nodes()))
 
+    def result(self, index: tuple[Index, ...]) -> Element:
+        target = self.targets[self.root]
+        temp = self._temp(target.dtype)  # never remembered: a store may lie between two reads
+        self._emit(Load(temp, target, index, self._nodes()))
+        return temp
+
     # Names and places.
 
     def _emit(self, stmt: Stmt) -> None:

@@ -5,6 +5,7 @@
 | `graphc.lang.apply`       | power, casts, broadcasting |
 | `graphc.lang.reductions`  | sum, mean, max, argmax, softmax, ... |
 | `graphc.lang.products`    | matmul, dot, outer |
+| `graphc.lang.linalg`      | inverse, determinant, systems, Cholesky and LU factors |
 | `graphc.lang.shapes`      | reshape, transpose, indexing, concatenate, take, ... |
 | `graphc.lang.windows`     | convolution and pooling |
 | `graphc.lang.random`      | counter-based random numbers |
@@ -19,12 +20,14 @@ Each module lists its functions in `__all__`; they are attributes of `graphc`.
 from __future__ import annotations
 
 from graphc.lang import apply as _apply
+from graphc.lang import linalg as _linalg
 from graphc.lang import products as _products
 from graphc.lang import random as _random
 from graphc.lang import reductions as _reductions
 from graphc.lang import shapes as _shapes
 from graphc.lang import windows as _windows
 from graphc.lang.apply import *
+from graphc.lang.linalg import *
 from graphc.lang.products import *
 from graphc.lang.random import *
 from graphc.lang.reductions import *
@@ -33,6 +36,7 @@ from graphc.lang.windows import *
 
 __all__: list[str] = []
 __all__ += _apply.__all__
+__all__ += _linalg.__all__
 __all__ += _products.__all__
 __all__ += _random.__all__
 __all__ += _reductions.__all__
