@@ -38,6 +38,7 @@ from graphc.ops.reduce import Reduce
 from graphc.ops.views import Expand, Reshape
 from graphc.passes.pattern import Match, Pattern, Reduction, Spread, Viewed, Wild, call
 from graphc.passes.rewrite import Rule, guard, rule, simplify
+from graphc.passes.rules_choices import guard_choices
 from graphc.passes.through_views import strip
 
 x, y = Wild("x"), Wild("y")
@@ -169,4 +170,7 @@ def stabilize(outputs: Sequence[Node], wrt: Sequence[Node] = ()) -> dict[Node, N
     Gradients by `wrt` are to be taken: no rule looks through these nodes, so that the outputs still depend on
     them.  The gradients are then those of the replaced outputs by the replaced `wrt`.
     """
-    return simplify([*outputs, *wrt], STABILITY, opaque=frozenset(wrt))
+    stable = simplify([*outputs, *wrt], STABILITY, opaque=frozenset(wrt))
+    roots, leaves = [stable[n] for n in outputs], [stable[n] for n in wrt]
+    guarded = guard_choices(roots, leaves)
+    return {n: guarded[stable[n]] for n in (*outputs, *wrt)}
