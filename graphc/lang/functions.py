@@ -7,7 +7,8 @@
 | `graphc.lang.products`    | matmul, dot, outer |
 | `graphc.lang.linalg`      | inverse, determinant, systems, Cholesky and LU factors |
 | `graphc.lang.shapes`      | reshape, transpose, indexing, concatenate, take, ... |
-| `graphc.lang.windows`     | convolution and pooling |
+| `graphc.lang.convolution` | convolution, its transpose, patches |
+| `graphc.lang.pooling`     | pooling and unpooling |
 | `graphc.lang.random`      | counter-based random numbers |
 
 Each module lists its functions in `__all__`; they are attributes of `graphc`.
@@ -20,25 +21,28 @@ Each module lists its functions in `__all__`; they are attributes of `graphc`.
 from __future__ import annotations
 
 from graphc.lang import apply as _apply
+from graphc.lang import convolution as _convolution
 from graphc.lang import linalg as _linalg
+from graphc.lang import pooling as _pooling
 from graphc.lang import products as _products
 from graphc.lang import random as _random
 from graphc.lang import reductions as _reductions
 from graphc.lang import shapes as _shapes
-from graphc.lang import windows as _windows
 from graphc.lang.apply import *
+from graphc.lang.convolution import *
 from graphc.lang.linalg import *
+from graphc.lang.pooling import *
 from graphc.lang.products import *
 from graphc.lang.random import *
 from graphc.lang.reductions import *
 from graphc.lang.shapes import *
-from graphc.lang.windows import *
 
 __all__: list[str] = []
 __all__ += _apply.__all__
 __all__ += _linalg.__all__
+__all__ += _convolution.__all__
+__all__ += _pooling.__all__
 __all__ += _products.__all__
 __all__ += _random.__all__
 __all__ += _reductions.__all__
 __all__ += _shapes.__all__
-__all__ += _windows.__all__

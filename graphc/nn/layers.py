@@ -28,11 +28,13 @@ from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import product
 from graphc.ir.types import Shape, shape_of
 from graphc.lang.apply import apply
+from graphc.lang.convolution import conv2d
 from graphc.lang.functions import matmul, reshape
+from graphc.lang.pooling import avg_pool2d, max_pool2d
 from graphc.lang.random import random_uniform
 from graphc.lang.source import operation, user_location
 from graphc.lang.tensor import Parameter, ShapeLike, Tensor, input, param
-from graphc.lang.windows import avg_pool2d, conv2d, max_pool2d, pair
+from graphc.lang.windows import pair
 from graphc.nn.activations import Activation as Function
 from graphc.nn.activations import activation as activation_of
 from graphc.nn.activations import activation_name

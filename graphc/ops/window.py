@@ -2,12 +2,13 @@
 
 | op | definition | vjp |
 |----------------------|----------------------------------------------------|---------------------------|
-| `window_sum`         | out[t] = Σ_k x[stride·t + k] | window sum of the spread upstream |
-| `window_max`         | out[t] = max_k x[stride·t + k] | `window_scatter` |
+| `window_sum`         | out[t] = Σ_k x[stride·t + dilation·k] | window sum of the spread upstream |
+| `window_max`         | out[t] = max_k x[stride·t + dilation·k] | `window_scatter` |
 | `window_scatter`     | adds u[t] at the first maximum of window t of x | `window_pick` of the upstream |
 | `window_pick`        | out[t] = v at the first maximum of window t of x | `window_scatter` |
 
-Windows lie inside; padding is a `pad` node before them (with −∞ for a maximum).
+Windows lie inside; padding is a `pad` node before them (with −∞ for a maximum).  What is picked or scattered
+has a dtype of its own: a pick of indices says where the maxima are.
 
 >>> from graphc.ir.node import node
 >>> from graphc.ops.leaves import Input
@@ -43,6 +44,11 @@ class _Windowed(Op):
 
     size: tuple[int, ...]
     strides: tuple[int, ...]
+    dilations: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.dilations:
+            object.__setattr__(self, "dilations", (1,) * len(self.size))
 
     def lead(self, x: TensorType) -> int:
         return x.rank - len(self.size)
@@ -54,11 +60,15 @@ class _Windowed(Op):
         if not x.dtype.is_float:
             raise DTypeError(f"cannot pool {x}", why="pooling takes a floating dtype")
         spatial = []
-        for d, k, s in zip(x.shape[self.lead(x) :], self.size, self.strides, strict=True):
-            count = window_count(d, k, s)
+        for d, k, s, dilation in zip(
+            x.shape[self.lead(x) :], self.size, self.strides, self.dilations, strict=True
+        ):
+            count = window_count(d, k, s, dilation)
             if isinstance(count, int) and count < 1:
                 raise ShapeError(
-                    f"a window of {k} does not fit into {d}", fix="pad the input or take a smaller window"
+                    f"a window of {k} does not fit into {d}",
+                    why=f"with dilation {dilation} it spans {dilation * (k - 1) + 1}" if dilation > 1 else "",
+                    fix="pad the input or take a smaller window",
                 )
             spatial.append(count)
         return (*x.shape[: self.lead(x)], *spatial)
@@ -66,14 +76,16 @@ class _Windowed(Op):
     def shifted(self, x: Array) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
         """For each place in the window, row-major: the place, and the slice of x that all windows have there."""
         lead = x.ndim - len(self.size)
-        counts = [(d - k) // s + 1 for d, k, s in zip(x.shape[lead:], self.size, self.strides, strict=True)]
+        axes = list(zip(x.shape[lead:], self.size, self.strides, self.dilations, strict=True))
+        counts = [(d - dilation * (k - 1) - 1) // s + 1 for d, k, s, dilation in axes]
         for place in itertools.product(*(range(k) for k in self.size)):
+            first = [p * dilation for p, dilation in zip(place, self.dilations, strict=True)]
             yield (
                 place,
                 (slice(None),) * lead
                 + tuple(
                     slice(p, p + s * (t - 1) + 1, s)
-                    for p, s, t in zip(place, self.strides, counts, strict=True)
+                    for p, s, t in zip(first, self.strides, counts, strict=True)
                 ),
             )
 
@@ -100,7 +112,7 @@ class _Windowed(Op):
         where = [b.accumulator(b.index_value(c, DType.I64)) for c in corner]
         with ExitStack() as stack:
             taps = [stack.enter_context(b.loop(k)) for k in self.size]
-            place = tuple(c + k for c, k in zip(corner, taps, strict=True))
+            place = tuple(c + d * k for c, d, k in zip(corner, self.dilations, taps, strict=True))
             tracked = [(cell, b.index_value(p, DType.I64)) for cell, p in zip(where, place, strict=True)]
             keep_first(b, "max", best, b.value(x, (*lead, *place)), tracked)
         return (*lead, *(b.as_index(b.read(cell)) for cell in where))
@@ -113,7 +125,8 @@ LARGEST_UNROLLED = 16
 def _tiles(op: _Windowed, x: TensorType, out: TensorType) -> bool:
     """Whether every element of x is in exactly one window."""
     spatial = zip(x.shape[op.lead(x) :], op.size, out.shape[op.lead(x) :], strict=True)
-    return op.size == op.strides and all(d == k * t for d, k, t in spatial)
+    side_by_side = op.size == op.strides and set(op.dilations) <= {1}
+    return side_by_side and all(d == k * t for d, k, t in spatial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +137,15 @@ class Window(_Windowed):
     spoken: ClassVar[tuple[str, ...]] = ("kind",)
     kind: Literal["sum", "max"] = "max"
 
-    def __init__(self, kind: Literal["sum", "max"], size: tuple[int, ...], strides: tuple[int, ...]) -> None:
-        for field, value in (("kind", kind), ("size", size), ("strides", strides)):
+    def __init__(
+        self,
+        kind: Literal["sum", "max"],
+        size: tuple[int, ...],
+        strides: tuple[int, ...],
+        dilations: tuple[int, ...] = (),
+    ) -> None:
+        fields = {"kind": kind, "size": size, "strides": strides, "dilations": dilations or (1,) * len(size)}
+        for field, value in fields.items():
             object.__setattr__(self, field, value)
 
     @property
@@ -139,7 +159,7 @@ class Window(_Windowed):
     def vjp(self, node_: Node, operand: int, upstream: Node) -> Node:
         x = node_.src[0]
         if self.kind == "max":
-            return node(WindowScatter(self.size, self.strides), x, upstream)
+            return node(WindowScatter(self.size, self.strides, self.dilations), x, upstream)
         lead = self.lead(x.type)
         shape, out = x.type.shape, node_.type.shape
         sizes = shape[lead:]
@@ -149,10 +169,10 @@ class Window(_Windowed):
             spread = node(Expand((*shape[:lead], *wide)), node(Reshape((*shape[:lead], *split)), upstream))
             return node(Reshape(shape), spread)
         none = (0,) * lead
-        lo = tuple(k - 1 for k in self.size)
+        lo = tuple(d * (k - 1) for d, k in zip(self.dilations, self.size, strict=True))
         hi = tuple(d - 1 - s * (t - 1) for d, s, t in zip(sizes, self.strides, out[lead:], strict=True))
         spread = node(Pad(none + lo, none + hi, none + tuple(s - 1 for s in self.strides), 0.0), upstream)
-        return node(Window("sum", self.size, (1,) * len(self.size)), spread)
+        return node(Window("sum", self.size, (1,) * len(self.size), self.dilations), spread)
 
     def latex(self, *operands: str) -> str:
         sign = r"\sum" if self.kind == "sum" else r"\max"
@@ -172,7 +192,10 @@ class Window(_Windowed):
         cell = b.accumulator(b.constant(identity(self.kind, node.type.dtype), node.type.dtype))
         with ExitStack() as stack:
             taps = [stack.enter_context(b.loop(k)) for k in self.size]
-            place = tuple(s * t + k for s, t, k in zip(self.strides, index[lead:], taps, strict=True))
+            place = tuple(
+                s * t + d * k
+                for s, t, d, k in zip(self.strides, index[lead:], self.dilations, taps, strict=True)
+            )
             b.accumulate(cell, "add" if self.kind == "sum" else "max", b.value(x, (*index[:lead], *place)))
         return b.read(cell)
 
@@ -186,21 +209,21 @@ class WindowScatter(_Windowed):
 
     def infer(self, *operands: TensorType) -> TensorType:
         x, u = operands
-        if self.out_shape(x) != u.shape or x.dtype != u.dtype:
+        if self.out_shape(x) != u.shape:
             raise ShapeError(f"{u} is no upstream for the windows of {x}")
-        return x
+        return u.with_shape(x.shape)
 
     def vjp(self, node_: Node, operand: int, upstream: Node) -> Node | None:
-        if operand == 0:
+        if operand == 0 or not node_.type.dtype.is_float:
             return None
-        return node(WindowPick(self.size, self.strides), node_.src[0], upstream)
+        return node(WindowPick(self.size, self.strides, self.dilations), node_.src[0], upstream)
 
     def latex(self, *operands: str) -> str:
         return rf"\operatorname{{unpool}}_{{{operands[0]}}}({operands[1]})"
 
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
         x, u = operands
-        out = np.zeros_like(x)
+        out = np.zeros(x.shape, u.dtype)
         where = self.first_maximum(x)
         for number, (_, window) in enumerate(self.shifted(x)):
             out[window] += np.where(where == number, u, u.dtype.type(0))
@@ -212,7 +235,7 @@ class WindowScatter(_Windowed):
         if _tiles(self, x.type, u.type) and math.prod(self.size) <= LARGEST_UNROLLED:
             b.nest(u.type.shape, lambda index: self._tile(x, u, index, b))
             return
-        zero = b.constant(0.0, node.type.dtype)
+        zero = b.constant(identity("sum", node.type.dtype), node.type.dtype)
         b.nest(node.type.shape, lambda index: b.store(index, zero))
 
         def scatter(index: tuple[Index, ...]) -> None:
@@ -236,7 +259,7 @@ class WindowScatter(_Windowed):
             better = beats(b, "max", value, best)
             best = b.prim("select", better, value, best)
             first = b.prim("select", better, b.constant(number, DType.I32), first)
-        share, zero = b.value(u, index), b.constant(0.0, x.type.dtype)
+        share, zero = b.value(u, index), b.constant(identity("sum", u.type.dtype), u.type.dtype)
         for number, place in enumerate(places):
             chosen = b.prim("eq", first, b.constant(number, DType.I32))
             b.store(place, b.prim("select", chosen, share, zero))
@@ -250,14 +273,14 @@ class WindowPick(_Windowed):
 
     def infer(self, *operands: TensorType) -> TensorType:
         x, v = operands
-        if x != v:
+        if x.shape != v.shape:
             raise ShapeError(f"{v} does not lie over {x}")
         return v.with_shape(self.out_shape(x))
 
     def vjp(self, node_: Node, operand: int, upstream: Node) -> Node | None:
-        if operand == 0:
+        if operand == 0 or not node_.type.dtype.is_float:
             return None
-        return node(WindowScatter(self.size, self.strides), node_.src[0], upstream)
+        return node(WindowScatter(self.size, self.strides, self.dilations), node_.src[0], upstream)
 
     def latex(self, *operands: str) -> str:
         return rf"\operatorname{{pick}}_{{{operands[0]}}}({operands[1]})"
