@@ -1,0 +1,215 @@
+"""Which values each node of a graph can have, and where a NaN or an infinity can be born.
+
+Ranges (`graphc.lint.ranges`) flow from the leaves to the outputs.  With them flow *births*: nodes one of whose
+operands can leave its domain.  A choice stops what it does not choose, and its condition is believed: under
+`x > 0`, the x of `where(x > 0, log(x), 0)` is positive.
+
+>>> from graphc.lang.apply import apply
+>>> from graphc.lang.tensor import input
+>>> x = input("x", ("N",))
+>>> y = apply("log", apply("where", x > 0.0, x, 1.0))
+>>> root = apply("sqrt", x)
+>>> bounds = Bounds([y.node, root.node])
+>>> [len(bounds.births[n]) for n in (y.node, root.node)], bounds[y.node], bounds[root.node]
+([0, 1], (-inf, inf), [0, inf))
+"""
+
+from __future__ import annotations
+
+import math
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from graphc.ir.node import Node, toposort
+from graphc.lint.images import leaves_domain, row_image, structural_image
+from graphc.lint.ranges import ONE, TINY, ZERO, Range
+from graphc.lint.recognise import is_row
+from graphc.ops.elementwise import Elementwise
+from graphc.ops.views import Expand, Reshape
+from graphc.passes.through_views import strip
+
+_KEPT = 64  # births that a node remembers
+_REGION = 48  # nodes that are looked at again under a condition
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A node whose operand, of this range, can leave its domain."""
+
+    node: Node
+    operand: int
+    range: Range
+
+
+Births = frozenset[Birth]
+_NONE: Births = frozenset()
+
+
+class Bounds(Mapping[Node, Range]):
+    """The range of every node that outputs need; `births` has what can reach each of them."""
+
+    def __init__(self, outputs: Iterable[Node], known: Mapping[Node, Range] | None = None) -> None:
+        self._known = known or {}
+        self._ranges: dict[Node, Range] = {}
+        self.births: dict[Node, Births] = {}
+        for n in toposort(outputs):
+            self._ranges[n], self.births[n] = self._visit(n, self._ranges, self.births, choices=True)
+
+    def __getitem__(self, n: Node) -> Range:
+        return self._ranges[n]
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._ranges)
+
+    def __len__(self) -> int:
+        return len(self._ranges)
+
+    def _visit(
+        self, n: Node, ranges: Mapping[Node, Range], births: Mapping[Node, Births], *, choices: bool
+    ) -> tuple[Range, Births]:
+        if n in self._known:
+            return self._known[n], _NONE
+        given = [ranges[s] for s in n.src]
+        if is_row(n, "where"):
+            return self._choice(n, ranges, births, choices=choices)
+        # A comparison with NaN is false, and an index that is none chooses something.
+        inherited = _union(births[s] for s in n.src) if n.type.dtype.is_float else _NONE
+        if isinstance(n.op, Elementwise):
+            found = frozenset(Birth(n, k, given[k]) for k in leaves_domain(n, given))
+            return row_image(n, given), _few(inherited | found)
+        return structural_image(n, given), inherited
+
+    def _choice(
+        self, n: Node, ranges: Mapping[Node, Range], births: Mapping[Node, Births], *, choices: bool
+    ) -> tuple[Range, Births]:
+        """`where`: each branch under its condition."""
+        condition, *branches = n.src
+        found: list[tuple[Range, Births]] = []
+        for branch, holds in zip(branches, (True, False), strict=True):
+            if ranges[condition] == (ZERO if holds else ONE):
+                continue
+            if choices:
+                found.append(self._under(branch, _facts(condition, holds, ranges)))
+            else:
+                found.append((ranges[branch], births[branch]))
+        if len(found) == 1:
+            return found[0]
+        return found[0][0] | found[1][0], _few(found[0][1] | found[1][1])
+
+    def _under(self, branch: Node, facts: Mapping[Node, Range]) -> tuple[Range, Births]:
+        """A branch again, where some nodes are known better: only what lies near is looked at."""
+        ranges, births = self._ranges, self.births
+        region: dict[Node, None] = {branch: None}
+        for n in list(facts) and _breadth_first(branch):
+            region[n] = None
+            if len(region) >= _REGION:
+                break
+        if not facts.keys() & region.keys():
+            return ranges[branch], births[branch]
+        new_ranges, new_births = ChainMap({}, ranges), ChainMap({}, births)
+        changed: set[Node] = set()
+        for n in toposort([branch], region.__contains__):
+            if n in region and any(s in changed for s in n.src):
+                found, born = self._visit(n, new_ranges, new_births, choices=False)
+                new_ranges[n], new_births[n] = found & ranges[n], _still(born, births[n])
+                changed.add(n)
+            if n in facts:
+                new_ranges[n] = facts[n] & new_ranges[n]
+                changed.add(n)
+        return new_ranges[branch], new_births[branch]
+
+
+def _still(born: Births, before: Births) -> Births:
+    """The births that remain: those that were there before, by node and operand."""
+    known = {(b.node, b.operand) for b in before}
+    return frozenset(b for b in born if (b.node, b.operand) in known)
+
+
+def _breadth_first(n: Node) -> Iterable[Node]:
+    seen, queue = {n}, [n]
+    for current in queue:
+        for s in current.src:
+            if s not in seen:
+                seen.add(s)
+                queue.append(s)
+                yield s
+
+
+def _union(sets: Iterable[Births]) -> Births:
+    found = {s for s in sets if s}
+    return next(iter(found)) if len(found) == 1 else _few(frozenset().union(*found))
+
+
+def _few(births: Births) -> Births:
+    if len(births) <= _KEPT:
+        return births
+    return frozenset(sorted(births, key=lambda b: (b.node.digest, b.operand))[:_KEPT])
+
+
+def _facts(condition: Node, holds: bool, ranges: Mapping[Node, Range]) -> dict[Node, Range]:
+    """What a condition says of the nodes that it compares."""
+    found: dict[Node, Range] = {}
+    todo = [(condition, holds)]
+    while todo:
+        n, truth = todo.pop()
+        n = strip(n, (Expand, Reshape))[1]
+        if is_row(n, "logical_not"):
+            todo.append((n.src[0], not truth))
+        elif (is_row(n, "logical_and") and truth) or (is_row(n, "logical_or") and not truth):
+            todo += [(s, truth) for s in n.src]
+        elif isinstance(n.op, Elementwise) and n.op.row_name in _COMPARISONS:
+            x, y = n.src
+            relation, swapped = _COMPARISONS[n.op.row_name][0 if truth else 1]
+            if swapped:
+                x, y = y, x
+            for node_, range_ in _consequences(relation, x, y, ranges):
+                found[node_] = range_ & found.get(node_, ranges[node_])
+    return found
+
+
+_COMPARISONS: Mapping[str, tuple[tuple[str, bool], tuple[str, bool]]] = {
+    # name: what it says where it holds, and where it does not; True: with the operands exchanged
+    "less": (("<", False), ("<=", True)),
+    "less_equal": (("<=", False), ("<", True)),
+    "greater": (("<", True), ("<=", False)),
+    "greater_equal": (("<=", True), ("<", False)),
+    "equal": (("=", False), ("!=", False)),
+    "not_equal": (("!=", False), ("=", False)),
+}
+
+
+def _consequences(relation: str, x: Node, y: Node, ranges: Mapping[Node, Range]) -> list[tuple[Node, Range]]:
+    a, b = ranges[x], ranges[y]
+    # The operands may be broadcasts: what holds of all elements of one holds of what was broadcast.
+    if relation == "=":
+        found = [(x, a & b), (y, b & a)]
+    elif relation == "!=":
+        found = [(x, _without(a, b)), (y, _without(b, a))]
+    else:
+        strict = relation == "<"
+        found = [
+            (x, a & Range(-math.inf, _below(b.hi) if strict else b.hi)),
+            (y, b & Range(_above(a.lo) if strict else a.lo, math.inf)),
+        ]
+    for n, known in list(found):
+        base = strip(n, (Expand, Reshape))[1]
+        if base is not n and base in ranges:
+            found.append((base, known & ranges[base]))
+    return found
+
+
+def _above(v: float) -> float:
+    return TINY if v == 0 else math.nextafter(v, math.inf)
+
+
+def _below(v: float) -> float:
+    return -TINY if v == 0 else math.nextafter(v, -math.inf)
+
+
+def _without(a: Range, b: Range) -> Range:
+    if not b.is_point or not a.lo <= b.lo <= a.hi or a.is_point:
+        return a
+    if b.lo in (a.lo, a.hi):
+        return Range(_above(a.lo), a.hi) if b.lo == a.lo else Range(a.lo, _below(a.hi))
+    return Range(a.lo, a.hi, True) if b.lo == 0 else a
