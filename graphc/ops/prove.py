@@ -5,12 +5,13 @@ three steps, until there is a verdict:
 
 | step    | what is done                                                                  | verdict     |
 |---------|-------------------------------------------------------------------------------|-------------|
-| sample  | both sides at 50 digits, at edge points and at points drawn with a fixed seed | refuted     |
+| sample  | both sides to 50 digits, at edge points and at points drawn with a fixed seed | refuted     |
 | regions | space is cut where a condition or a modulus switches; each region is smooth   |             |
 | algebra | SymPy brings the difference to 0 in each region, with bounded effort          | proved      |
 |         | neither refuted nor proved                                                    | sampled     |
 
-A wrong formula costs milliseconds and yields a counter-example.
+A wrong formula costs milliseconds and yields a counter-example.  A right one may cancel: log(1 − sigmoid(1000))
+loses 435 digits on its way.  So each value is computed with more and more digits, until two computations agree.
 
 >>> import sympy
 >>> x = sympy.Symbol("x", real=True)
@@ -47,7 +48,10 @@ Number: TypeAlias = Any
 """An mpmath number, an int or a bool: mpmath has no types to check against."""
 
 _DIGITS = 50
+_PRECISIONS = (60, 560, 1260)  # exp(-1000) has its first digit at place 435, exp(-2000) at 869
 _AGREE = mpmath.mpf(10) ** -40
+_SETTLED = mpmath.mpf(10) ** -_DIGITS
+_NOTHING = mpmath.mpf(10) ** -1200
 _POINTS = 160
 _FEWEST_POINTS = 8
 _MOST_REGIONS = 64
@@ -137,16 +141,36 @@ def _sample(a: Expr, b: Expr, symbols: Sequence[Expr], domain: Expr) -> tuple[in
     """How many points agree, and the first that does not, in words."""
     evaluate = [_function(symbols, e) for e in (domain, a, b)]
     checked = 0
-    with mpmath.workdps(_DIGITS):
-        for point in itertools.islice(_points(symbols), _POINTS):
-            inside, left, right = (f(point) for f in evaluate)
-            if not inside or left is None or right is None:
-                continue
-            if abs(left - right) > _AGREE * max(1, abs(left), abs(right)):
+    for point in itertools.islice(_points(symbols), _POINTS):
+        with mpmath.workdps(_DIGITS):
+            inside = evaluate[0](point)
+        if not inside:
+            continue
+        left, right = (_settled(f, point) for f in evaluate[1:])
+        if left is None or right is None:
+            continue
+        with mpmath.workdps(_DIGITS):
+            if abs(left - right) > max(_NOTHING, _AGREE * max(abs(left), abs(right))):
                 place = ", ".join(f"{s} = {v}" for s, v in zip(symbols, point, strict=True))
                 return checked, f"at {place}: {mpmath.nstr(left, 6)} is not {mpmath.nstr(right, 6)}"
-            checked += 1
+        checked += 1
     return checked, ""
+
+
+def _settled(f: Callable[[Sequence[Expr]], Number], point: Sequence[Expr]) -> Number:
+    """A value to 50 digits; None where there is none, or where no precision settles it."""
+    held: Number = None
+    for k, digits in enumerate(_PRECISIONS):
+        with mpmath.workdps(digits):
+            found = f(point)
+            # Where all digits cancel, the result is 0, or a division by 0, at every smaller precision.
+            same = held is not None and found is not None and abs(found - held) <= _SETTLED * abs(found)
+            if same and found != 0:
+                return found
+            if k and found is None and held is None:
+                return None
+            held = found
+    return held if held is not None and abs(held) < _NOTHING else None
 
 
 def _points(symbols: Sequence[Expr]) -> Iterator[tuple[Expr, ...]]:
