@@ -9,6 +9,8 @@
 | `graphc.lang.shapes`      | reshape, transpose, indexing, concatenate, take, ... |
 | `graphc.lang.convolution` | convolution, its transpose, patches |
 | `graphc.lang.pooling`     | pooling and unpooling |
+| `graphc.lang.images`      | resize, crop, warp, regions of interest |
+| `graphc.lang.normalization` | batch, layer, group, local response normalisation |
 | `graphc.lang.random`      | counter-based random numbers |
 
 Each module lists its functions in `__all__`; they are attributes of `graphc`.
@@ -22,7 +24,9 @@ from __future__ import annotations
 
 from graphc.lang import apply as _apply
 from graphc.lang import convolution as _convolution
+from graphc.lang import images as _images
 from graphc.lang import linalg as _linalg
+from graphc.lang import normalization as _normalization
 from graphc.lang import pooling as _pooling
 from graphc.lang import products as _products
 from graphc.lang import random as _random
@@ -30,7 +34,9 @@ from graphc.lang import reductions as _reductions
 from graphc.lang import shapes as _shapes
 from graphc.lang.apply import *
 from graphc.lang.convolution import *
+from graphc.lang.images import *
 from graphc.lang.linalg import *
+from graphc.lang.normalization import *
 from graphc.lang.pooling import *
 from graphc.lang.products import *
 from graphc.lang.random import *
@@ -42,6 +48,8 @@ __all__ += _apply.__all__
 __all__ += _linalg.__all__
 __all__ += _convolution.__all__
 __all__ += _pooling.__all__
+__all__ += _images.__all__
+__all__ += _normalization.__all__
 __all__ += _products.__all__
 __all__ += _random.__all__
 __all__ += _reductions.__all__
