@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from graphc.autodiff.check import gradcheck
+from graphc.autodiff.custom import custom_gradient, straight_through
 from graphc.autodiff.forward import jvp
 from graphc.autodiff.jacobian import hessian, jacobian
 from graphc.autodiff.reverse import grad, vjp
@@ -62,6 +63,7 @@ __all__ = [
     "backprop",
     "compile",
     "const",
+    "custom_gradient",
     "derive",
     "grad",
     "gradcheck",
@@ -73,6 +75,7 @@ __all__ = [
     "linalg",
     "param",
     "render",
+    "straight_through",
     "vjp",
 ]
 __all__ += _functions.__all__

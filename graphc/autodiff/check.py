@@ -37,11 +37,13 @@ import numpy as np
 from graphc.autodiff.point import At, leaves, point_at, title
 from graphc.autodiff.reverse import check_scalar, check_tensors, differentiate
 from graphc.autodiff.wide import Wide, widened
+from graphc.ir.block import blocks_inside
 from graphc.ir.evaluate import evaluate_nodes
 from graphc.ir.node import Node, toposort
 from graphc.ir.types import Array, TensorType, shape_text
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor
+from graphc.ops.custom import CustomGradient
 from graphc.ops.elementwise import Elementwise
 from graphc.tables import Table, number
 
@@ -174,7 +176,7 @@ class GradientCheck:
         return self.ok
 
     def _rows(self) -> list[tuple[str, ...]]:
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for t in self.tensors:
             checked = str(t.checked) if t.checked == t.size else f"{t.checked} of {t.size}"
             row = (t.name, str(t.type), checked, f"{t.max_abs_error:.1e}", f"{t.max_rel_error:.1e}")
@@ -235,11 +237,15 @@ def gradcheck(
         name = t.name or str(t.node.op.attributes().get("name", t.node.op.label))
         checks.append(check_tensor(name, t.node, loss, gradient, rtol, atol, sample, seed))
     notes = []
-    detached = any(isinstance(n.op, Elementwise) and n.op.row.detached for n in toposort([f.node]))
-    if detached and not all(c.ok for c in checks):
-        notes.append(
-            "f contains stop_gradient, through which the graph sends no gradient, and differences do"
-        )
+    if not all(c.ok for c in checks):
+        order = toposort([f.node])
+        order += [n for block in blocks_inside(order) for n in block.nodes]
+        if any(isinstance(n.op, Elementwise) and n.op.row.detached for n in order):
+            notes.append(
+                "f contains stop_gradient, through which the graph sends no gradient, and differences do"
+            )
+        reasons = dict.fromkeys(n.op.reason for n in order if isinstance(n.op, CustomGradient))
+        notes += [f"f contains a gradient that is deliberately another one: {r}" for r in reasons if r]
     return GradientCheck(tuple(checks), tuple(notes))
 
 

@@ -32,6 +32,7 @@ from graphc.ir.text import Operation, parse_graph
 from graphc.ir.types import Array, TensorType, dtype_of
 from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
+from graphc.ops.custom import CustomGradient
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param, Variable
@@ -68,6 +69,7 @@ STRUCTURAL: Mapping[str, tuple[type[Op], int | None]] = {
     "window_max": (Window, 1),
     "window_scatter": (WindowScatter, 2),
     "window_pick": (WindowPick, 2),
+    "custom_gradient": (CustomGradient, None),
     "gather": (Gather, 2),
     "scatter_add": (ScatterAdd, 2),
 }

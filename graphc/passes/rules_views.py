@@ -14,6 +14,7 @@ import numpy as np
 
 from graphc.ir.node import Node, node
 from graphc.ir.types import Shape, broadcast_shapes
+from graphc.ops.custom import CustomGradient
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.leaves import Const
 from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
@@ -36,6 +37,13 @@ def _again(m: Match) -> Node:
 @guard("x has that type already")
 def same_type(m: Match) -> bool:
     return m.root.type == m.nodes["x"].type
+
+
+def _value(m: Match) -> Node:
+    """custom_gradient(y, x) → y: the graph is differentiated when it is compiled."""
+    op = m.root.op
+    assert isinstance(op, CustomGradient)
+    return m.root.src[op.output]
 
 
 # ---- transposes, slices, pads ----------------------------------------------------------------------------
@@ -223,6 +231,7 @@ def cast(p: Pattern, name: str = "outer") -> Structural:
 
 
 _scalar_view = Whole("view(expand(s))", _view_of_scalar, (Reshape, Transpose, Slice))
+_custom = Whole("custom_gradient(y, x)", lambda n: isinstance(n.op, CustomGradient), (CustomGradient,))
 _part = Whole("slice(concat(a, b))", lambda n: _slice_of_concat(n) is not None, (Slice,))
 _all_expanded = Whole("f(expand(a), expand(b))", lambda n: _smaller(n) is not None, (Elementwise, Cast))
 _all_reshaped = Whole("f(reshape(a), reshape(b))", lambda n: _reshaped(n) is not None, (Elementwise, Cast))
@@ -259,6 +268,7 @@ VIEWS: tuple[Rule, ...] = (
     rule("slice-concat", _part, _taken, exact="bitwise", shows=Wild("b")),
     rule("cast-same", cast(x), x, exact="bitwise", when=same_type),
     rule("cast-cast", cast(cast(x, "inner")), _one_cast, exact="bitwise", when=lossless, shows=cast(x)),
+    rule("custom-gradient", _custom, _value, exact="bitwise", shows=y),
     rule(
         "expand-last", _all_expanded, _before_expand, exact="bitwise", shows=Whole("expand(f(a, b))", _never)
     ),

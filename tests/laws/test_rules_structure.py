@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from test_rules import SAMPLED, N, agree, leaf, x
 
+from graphc.ir.block import Block, slot
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, node
 from graphc.ir.types import DType, Shape
 from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
+from graphc.ops.custom import CustomGradient
 from graphc.ops.elementwise import Cast, constant_like, elementwise
 from graphc.ops.leaves import Const
 from graphc.ops.reduce import Reduce
@@ -49,6 +51,7 @@ A = leaf("a", (N, 3))
 COLUMN, ROW, SCALAR = leaf("column", (N, 1)), leaf("row", (3,)), leaf("scalar", ())
 FIXED = leaf("fixed", (4, 6))
 SQUARE = leaf("square", (3, 3))
+THROUGH = Block((A.type,) * 3, (slot(2, A.type),))
 INTEGER = leaf("integer", (N,), "i32")
 
 SAMPLES: dict[str, Callable[[], list[Node]]] = {
@@ -62,6 +65,9 @@ SAMPLES: dict[str, Callable[[], list[Node]]] = {
         transposed(expanded(SCALAR, N, 3), 1, 0),
         whole(expanded(SCALAR, 4, 6), (1, 0), (2, 1), (1, 6)),
         reshaped(expanded(SCALAR, 1), *()),
+    ],
+    "custom-gradient": lambda: [
+        node(CustomGradient(THROUGH, (0,), 1, 0, "straight-through"), elementwise("round", A), A)
     ],
     "transpose-none": lambda: [transposed(A, 0, 1)],
     "transpose-transpose": lambda: [
