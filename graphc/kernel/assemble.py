@@ -27,14 +27,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+from graphc.ir.block import BlockOp
 from graphc.ir.dims import Dim, Index, product
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ir.types import Array, Shape, TensorType
 from graphc.kernel.ir import Buffer, For, Kernel, Load, Parameter, Stmt, Store, Temp, walk
 from graphc.kernel.lower import lower
-from graphc.kernel.program import Call, Program, ProgramBuffer, Role
+from graphc.kernel.program import Branch, Call, Loop, Program, ProgramBuffer, Repeat, Role, Step
 from graphc.ops.contract import Contract
+from graphc.ops.control import Cond, Scan, While
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Elementwise
 from graphc.ops.leaves import Const, Input, Param
@@ -42,7 +44,7 @@ from graphc.ops.rank import Rank
 from graphc.ops.recurrence import Recurrence
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.window import Window, WindowPick, WindowScatter
-from graphc.passes.fuse import Cluster, is_leaf, storage
+from graphc.passes.fuse import Body, Cluster, is_leaf, storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,72 +56,149 @@ class Layout:
     params: tuple[tuple[int, Param], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node's value is: a buffer of the program, and how many elements into it."""
+
+    position: int
+    offset: Index = 0
+
+    def element(self, step: Index, type: TensorType) -> Place:
+        """The place of element `step` of a sequence of such elements that begins here."""
+        return Place(self.position, step * type.elements + self.offset)
+
+
 def assemble(graph: Graph, clusters: Sequence[Cluster]) -> tuple[Program, Layout]:
     """The program of a graph, and where inputs, outputs and parameters are in its buffers."""
-    return _Assembly(graph, clusters).program()
+    table = _Table()
+    top = _Assembly(graph, clusters, table)
+    for n in graph.inputs:
+        assert isinstance(n.op, Input)
+        top.add(n, n.op.title, "input")
+    params = [
+        (top.add(n, n.op.title, "param").position, n.op) for n in graph.nodes if isinstance(n.op, Param)
+    ]
+    titles = (*graph.output_names, *[""] * len(graph.outputs))
+    outputs = [
+        Place(table.add(titles[k] or f"out{k}", n.type, "output")) for k, n in enumerate(graph.outputs)
+    ]
+    top.assemble(outputs)
+    inputs = tuple(top.places[n].position for n in graph.inputs)
+    layout = Layout(inputs, tuple(p.position for p in outputs), tuple(params))
+    return Program(graph.name, tuple(table.buffers), tuple(top.steps)), layout
+
+
+class _Table:
+    """What the graph and the blocks inside it share: the buffers of the program, and all names."""
+
+    def __init__(self) -> None:
+        self.buffers: list[ProgramBuffer] = []
+        self.constants: dict[Node, Place] = {}
+        self.taken: set[str] = set()
+        self.kernels = self.loops = 0
+
+    def add(self, title: str, type: TensorType, role: Role, value: Array | None = None) -> int:
+        """A new buffer; its name is made an identifier, and unique."""
+        name = self.unique(title, "{}_{}", 2)
+        self.buffers.append(ProgramBuffer(name, type.dtype, type.shape, role, value))
+        return len(self.buffers) - 1
+
+    def unique(self, title: str, form: str, first: int) -> str:
+        """A title as an identifier that no buffer has; one that is taken is numbered, as `form` says."""
+        base = re.sub(r"\W", "_", title) or "_"
+        base = base if base[0].isalpha() or base[0] == "_" else f"_{base}"
+        name, k = base, first
+        while name in self.taken:
+            name, k = form.format(base, k), k + 1
+        self.taken.add(name)
+        return name
+
+    def kernel_name(self, label: str) -> str:
+        self.kernels += 1
+        return f"k{self.kernels - 1}_{label}"
+
+    def loop_variable(self) -> str:
+        name = self.unique(f"t{self.loops}", "{}_{}", 2)
+        self.loops += 1
+        return name
 
 
 class _Assembly:
-    def __init__(self, graph: Graph, clusters: Sequence[Cluster]) -> None:
+    """The steps of one graph: the program's own, or the block of a loop or a branch."""
+
+    def __init__(self, graph: Graph, clusters: Sequence[Cluster], table: _Table) -> None:
         self.graph = graph
         self.clusters = list(clusters)
+        self.table = table
         self.owner = {r: c for c in clusters for r in c.roots}
         self.titles: dict[Node, str] = {}
-        self.taken: set[str] = set()
-        self.buffers: list[ProgramBuffer] = []
-        self.position: dict[Node, int] = {}  # of the buffer that holds a node
-        self.calls: list[Call] = []
+        self.used: set[str] = set()
+        self.places: dict[Node, Place] = {}
+        self.steps: list[Step] = []
 
-    def program(self) -> tuple[Program, Layout]:
+    def assemble(self, outputs: Sequence[Place]) -> None:
+        """All steps, in order; the leaves have their places, the outputs get these."""
         graph = self.graph
-        for n in graph.inputs:
-            assert isinstance(n.op, Input)
-            self.add(n, n.op.title, "input")
-        params: list[tuple[int, Param]] = []
         for n in graph.nodes:
-            if isinstance(n.op, Param):
-                params.append((self.add(n, n.op.title, "param"), n.op))
-            elif isinstance(n.op, Const) and is_leaf(n):
-                self.add(n, f"c{graph.numbers[n]}", "const", n.op.value)
+            if isinstance(n.op, Const) and is_leaf(n):
+                self.constant(n, n.op)
         updated, order = self.place_updates()
-        outputs, copies = self.place_outputs(updated)
+        copies = self.place_outputs(outputs, updated)
         for c in order:
             for r in c.roots:
-                if r not in self.position:
+                if r not in self.places:
                     self.add(r, f"v{graph.numbers[r]}", "temp")
-        copies += [(v, self.position[p], p.type) for p, v in graph.updates if updated.get(v) is not p]
-        # A parameter is copied while it still has its old value: first of all, and if it goes into another
-        # parameter, which is still read, by way of a temporary.
-        late = []
-        for source, target, type in copies:
-            held = self.position[storage(source)]
-            if not isinstance(storage(source).op, Param):
-                late.append((held, target, type, source))
-            elif self.buffers[target].role == "output":
-                self.copy(held, target, type, source)
+        replaced = {p for p, _ in graph.updates}
+        first = len(copies)
+        copies += [(v, self.places[p]) for p, v in graph.updates if v is not p and updated.get(v) is not p]
+        # What is replaced is copied while it still has its old value: first of all, and if it goes into another
+        # one that is replaced, which is still read, by way of a temporary.
+        late: list[tuple[Place, Place, Node]] = []
+        for k, (source, target) in enumerate(copies):
+            held = self.place_of(source)
+            if not (isinstance(storage(source).op, Param) or storage(source) in replaced):
+                late.append((held, target, source))
+            elif k < first:
+                self.copy(held, target, source)
             else:
-                self.copy(held, self.temporary(type), type, source)
-                late.append((len(self.buffers) - 1, target, type, source))
+                between = Place(self.table.add("held", source.type, "temp"))
+                self.copy(held, between, source)
+                late.append((between, target, source))
         for c in order:
-            self.call(c, updated)
-        for held, target, type, source in late:
-            self.copy(held, target, type, source)
-        layout = Layout(tuple(self.position[n] for n in graph.inputs), tuple(outputs), tuple(params))
-        return Program(graph.name, tuple(self.buffers), tuple(self.calls)), layout
+            if c.bodies:
+                self.control(c)
+            else:
+                self.call(c, updated)
+        for held, target, source in late:
+            self.copy(held, target, source)
 
-    def add(self, n: Node, title: str, role: Role, value: Array | None = None) -> int:
-        """A new buffer for a node; its name is made an identifier, and unique."""
-        base = re.sub(r"\W", "_", title) or "_"
-        base = base if base[0].isalpha() or base[0] == "_" else f"_{base}"
-        name, k = base, 1
-        while name in self.taken:
-            k += 1
-            name = f"{base}_{k}"
-        self.taken.add(name)
-        self.titles[n] = name
-        self.position[n] = len(self.buffers)
-        self.buffers.append(ProgramBuffer(name, n.type.dtype, n.type.shape, role, value))
-        return self.position[n]
+    def add(self, n: Node, title: str, role: Role, value: Array | None = None) -> Place:
+        """A new buffer for a node, which has its name."""
+        place = Place(self.table.add(title, n.type, role, value))
+        return self.put(n, self.table.buffers[place.position].name, place)
+
+    def put(self, n: Node, title: str, place: Place) -> Place:
+        """A node has a place that exists; kernels call it by a title that no other node here has."""
+        if title in self.used:
+            title = self.table.unique(title, "{}_as{}", 1)
+        self.used.add(title)
+        self.titles[n], self.places[n] = title, place
+        return place
+
+    def constant(self, n: Node, op: Const) -> None:
+        held = self.table.constants.get(n)
+        if held is None:
+            self.table.constants[n] = self.add(n, f"c{self.graph.numbers[n]}", "const", op.value)
+        else:
+            self.put(n, self.table.buffers[held.position].name, held)
+
+    def place_of(self, n: Node) -> Place:
+        """The place of a node that is stored, or that renames one: a reshape."""
+        if n not in self.places:
+            held = storage(n)
+            self.titles[n] = self.table.unique(self.titles[held], "{}_as{}", 1)
+            self.places[n] = self.places[held]
+        return self.places[n]
 
     def place_updates(self) -> tuple[dict[Node, Node], list[Cluster]]:
         """Which roots overwrite which parameters, and an order in which all readers of the old values come first."""
@@ -158,70 +237,110 @@ class _Assembly:
                 del wanted[victim]
                 continue
             for v, p in wanted.items():
-                self.titles[v], self.position[v] = self.titles[p], self.position[p]
+                self.titles[v], self.places[v] = self.titles[p], self.places[p]
             return wanted, [self.clusters[k] for k in order]
 
     def place_outputs(
-        self, updated: Mapping[Node, Node]
-    ) -> tuple[list[int], list[tuple[Node, int, TensorType]]]:
-        """The buffer of each output, and the copies (source, buffer, type) that the rest needs."""
-        positions: list[int] = []
-        copies: list[tuple[Node, int, TensorType]] = []
+        self, outputs: Sequence[Place], updated: Mapping[Node, Node]
+    ) -> list[tuple[Node, Place]]:
+        """What is computed here goes straight to an output; for the others, the copies that are needed."""
+        copies: list[tuple[Node, Place]] = []
         claimed: set[Node] = set()
-        for k, o in enumerate(self.graph.outputs):
-            names = self.graph.output_names
-            title = names[k] if k < len(names) and names[k] else f"out{k}"
+        for o, place in zip(self.graph.outputs, outputs, strict=True):
             held = storage(o)
             if held in self.owner and held not in claimed and held not in updated:
                 claimed.add(held)
-                positions.append(self.add(held, title, "output"))
-                continue
-            kept = self.position.get(o), self.titles.get(o)
-            positions.append(self.add(o, title, "output"))
-            copies.append((o, positions[-1], o.type))
-            if kept[0] is not None and kept[1] is not None:  # the node itself stays where it is
-                self.position[o], self.titles[o] = kept[0], kept[1]
+                self.put(held, self.table.buffers[place.position].name, place)
             else:
-                del self.position[o], self.titles[o]
-        return positions, copies
+                copies.append((o, place))
+        return copies
 
     def call(self, c: Cluster, updated: Mapping[Node, Node]) -> None:
         """Lower a cluster and bind its parameters to buffers."""
         for x in c.inputs:
-            if (
-                x not in self.titles
-            ):  # a reshape: the same buffer under the name and shape that this kernel needs
-                held = storage(x)
-                self.titles[x], self.position[x] = self.unique(self.titles[held]), self.position[held]
-        name = f"k{len(self.calls)}_{c.roots[-1].op.label}"
-        kernel = lower(c, name, self.titles, updated)
-        by_title = {self.titles[n]: self.position[n] for n in (*c.inputs, *c.roots)}
-        arguments = tuple(by_title[p.buffer.name] for p in kernel.parameters)
+            self.place_of(x)
+        kernel = lower(c, self.table.kernel_name(c.roots[-1].op.label), self.titles, updated)
+        by_title = {self.titles[n]: self.places[n] for n in (*c.inputs, *c.roots)}
         traffic: Index = 0
         for p in kernel.parameters:
             traffic = p.buffer.dtype.size * p.buffer.elements + traffic
-        self.calls.append(Call(kernel, arguments, cluster_flops(c), traffic))
+        self.step(kernel, [by_title[p.buffer.name] for p in kernel.parameters], cluster_flops(c), traffic)
 
-    def unique(self, name: str) -> str:
-        k = 1
-        while f"{name}_as{k}" in self.taken:
-            k += 1
-        self.taken.add(f"{name}_as{k}")
-        return f"{name}_as{k}"
+    def step(self, kernel: Kernel, places: Sequence[Place], flops: Index, traffic: Index) -> None:
+        offsets = tuple(p.offset for p in places) if any(p.offset != 0 for p in places) else ()
+        self.steps.append(Call(kernel, tuple(p.position for p in places), flops, traffic, offsets))
 
-    def temporary(self, type: TensorType) -> int:
-        """A buffer that holds no node of the graph."""
-        name = self.unique("held")
-        self.buffers.append(ProgramBuffer(name, type.dtype, type.shape, "temp"))
-        return len(self.buffers) - 1
+    def copy(self, held: Place, target: Place, n: Node) -> None:
+        """A kernel that copies the value of a node: the last resort."""
+        if held != target:
+            a = Buffer("source", n.type.dtype, n.type.shape)
+            b = Buffer("target", n.type.dtype, n.type.shape)
+            kernel = copy_kernel(self.table.kernel_name("copy"), a, b, n)
+            self.step(kernel, (held, target), 0, 2 * n.type.dtype.size * n.type.elements)
 
-    def copy(self, held: int, target: int, type: TensorType, node: Node) -> None:
-        """A kernel that copies a buffer: the last resort."""
-        a = Buffer("source", type.dtype, type.shape)
-        b = Buffer("target", type.dtype, type.shape)
-        kernel = copy_kernel(f"k{len(self.calls)}_copy", a, b, node)
-        elements = product(type.shape)
-        self.calls.append(Call(kernel, (held, target), 0, 2 * type.dtype.size * elements))
+    # Control flow: each block becomes the steps of an assembly of its own.
+
+    def control(self, c: Cluster) -> None:
+        operands = c.roots[0].src
+        for x in operands:
+            self.place_of(x)
+        results = {r.op.result: r for r in c.roots if isinstance(r.op, BlockOp)}
+        match c.roots[0].op:
+            case Scan() as op:
+                self.loop(op, c.bodies[0], operands, results)
+            case Cond():
+                places = [self.places[results[k]] for k in sorted(results)]
+                given = [(self.titles[x], self.places[x]) for x in operands[1:]]
+                then, other = (self.inside(body, given, places) for body in c.bodies)
+                self.steps.append(Branch(self.places[operands[0]].position, then, other))
+            case While() as op:
+                self.repeat(op, c.bodies, operands, results)
+
+    def loop(self, op: Scan, body: Body, operands: Sequence[Node], results: Mapping[int, Node]) -> None:
+        carried, sequences, others = op.split(operands)
+        var = self.table.loop_variable()
+        step = op.length - 1 - Dim.of(var) if op.reverse else Dim.of(var)
+        given = self.states(carried, results)
+        for x in sequences:
+            element = x.type.with_shape(x.type.shape[1:])
+            given.append((f"{self.titles[x]}_{var}", self.places[x].element(step, element)))
+        given += [(self.titles[x], self.places[x]) for x in others]
+        outputs = [
+            self.places[results[k]].element(step, op.body.types[k])
+            for k in sorted(results)
+            if k >= op.carries
+        ]
+        self.steps.append(Loop(var, op.length, self.inside(body, given, outputs)))
+
+    def repeat(
+        self, op: While, bodies: Sequence[Body], operands: Sequence[Node], results: Mapping[int, Node]
+    ) -> None:
+        given = self.states(operands[: op.carries], results)
+        given += [(self.titles[x], self.places[x]) for x in operands[op.carries :]]
+        flag = self.table.add("flag", op.test.types[0], "temp")
+        test = self.inside(bodies[0], given, (Place(flag),))
+        self.steps.append(Repeat(test, flag, self.inside(bodies[1], given, ())))
+
+    def states(self, carried: Sequence[Node], results: Mapping[int, Node]) -> list[tuple[str, Place]]:
+        """Where a loop keeps what it carries, with the first values in it: in the results, where they are wanted."""
+        found: list[tuple[str, Place]] = []
+        for k, x in enumerate(carried):
+            place = (
+                self.places[results[k]] if k in results else Place(self.table.add("carry", x.type, "temp"))
+            )
+            self.copy(self.places[x], place, x)
+            found.append((self.table.buffers[place.position].name, place))
+        return found
+
+    def inside(
+        self, body: Body, given: Sequence[tuple[str, Place]], outputs: Sequence[Place]
+    ) -> tuple[Step, ...]:
+        """The steps of a block, whose slots are these places under these names."""
+        block = _Assembly(body.graph, body.clusters, self.table)
+        for slot, (title, place) in zip(body.graph.inputs, given, strict=True):
+            block.put(slot, title, place)
+        block.assemble(outputs)
+        return tuple(block.steps)
 
 
 def copy_kernel(name: str, source: Buffer, target: Buffer, node: Node) -> Kernel:

@@ -10,6 +10,7 @@ Fusion decides one thing for each node: is it *stored* in a buffer, or computed 
 | reduction, contraction, window    | inside the one elementwise chain that follows it (its epilogue), else stored |
 | scatter (pad, concat, scatter_add)| stored; what it reads may be computed inside |
 | reshape                           | another name for the buffer of its operand |
+| loop, branch                      | steps of their own around the kernels of their blocks; what they read is stored |
 
 A stored node whose reader walks over the same elements is stored by the reader's kernel on the way.
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from graphc.ir.block import BlockOp, Family, Slot, family
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.contract import Contract
@@ -55,6 +57,7 @@ class Cluster:
     roots: list[Node]
     nodes: list[Node] = field(default_factory=list)
     inputs: list[Node] = field(default_factory=list)
+    bodies: tuple[Body, ...] = ()  # of a loop or a branch: the clusters of each of its blocks
 
     @property
     def heavy(self) -> Node | None:
@@ -66,9 +69,17 @@ class Cluster:
         return "+".join(n.op.label for n in self.nodes)
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A block of an operation with blocks, as a graph over its slots, and the clusters that cover it."""
+
+    graph: Graph
+    clusters: tuple[Cluster, ...]
+
+
 def is_leaf(n: Node) -> bool:
-    """A buffer that exists before the program runs."""
-    return isinstance(n.op, (Input, Param)) or (isinstance(n.op, Const) and n.type.rank > 0)
+    """A buffer that exists before the program runs, or before the block that n is a slot of."""
+    return isinstance(n.op, (Input, Param, Slot)) or (isinstance(n.op, Const) and n.type.rank > 0)
 
 
 def is_free(n: Node) -> bool:
@@ -158,6 +169,8 @@ class _Decision:
 
     def demands(self, user: Node, n: Node) -> bool:
         """Whether a user needs n in a buffer; a view passes the demand of its own users on."""
+        if isinstance(user.op, BlockOp):
+            return True
         if is_alias(user) or isinstance(user.op, REREAD):
             return not is_free(n) or is_alias(user)
         if isinstance(user.op, Gather):
@@ -237,13 +250,33 @@ def fuse(graph: Graph, log: Log, *, enabled: bool = True) -> list[Cluster]:
             owner[n] = Cluster([n], nodes, inputs)
     if enabled:
         _merge(graph, decision, owner)
+    _join_families(graph, owner, log, enabled)
     clusters = _ordered(graph, owner)
     if enabled:
         clusters = _join_scalars(graph, clusters)
     for k, c in enumerate(clusters):
-        if len(c.nodes) > 1:
+        if len(c.nodes) > 1 and not c.bodies:
             log.add("fuse", "cluster", f"k{k}: {c.text()}", before=tuple(c.nodes), after=tuple(c.roots))
     return clusters
+
+
+def _join_families(graph: Graph, owner: dict[Node, Cluster], log: Log, enabled: bool) -> None:
+    """One cluster for all results of a loop or a branch, with the clusters of its blocks."""
+    families: dict[Family, Cluster] = {}
+    for n in graph.nodes:
+        if n not in owner or not isinstance(n.op, BlockOp):
+            continue
+        held = families.setdefault(family(n), owner[n])
+        if held is not owner[n]:
+            held.roots.append(n)
+            held.nodes.append(n)
+            owner[n] = held
+    for c in families.values():
+        op = c.roots[0].op
+        assert isinstance(op, BlockOp)
+        c.inputs = list(dict.fromkeys(c.roots[0].src))
+        wanted = [r.op.result for r in c.roots if isinstance(r.op, BlockOp)]
+        c.bodies = tuple(Body(g, tuple(fuse(g, log, enabled=enabled))) for g in op.graphs(wanted))
 
 
 def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster]) -> None:
