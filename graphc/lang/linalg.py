@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.node import Node, node
-from graphc.ir.types import Shape, broadcast_shapes
+from graphc.ir.types import Shape, broadcast_shapes, shape_text
 from graphc.lang.apply import apply, as_float, common, expand, named
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike
@@ -133,20 +133,16 @@ def _matrices(name: str, *operands: TensorLike) -> list[Tensor]:
 def _system(name: str, a: TensorLike, b: TensorLike) -> tuple[Node, Node, Shape]:
     """A matrix and a right-hand side [..., n, m] with stacks that agree, and the shape of the solution."""
     x, y = _matrices(name, a, b)
-    vector = y.ndim == 1
-    if y.ndim == 0 or y.shape[0 if vector else -2] != x.shape[-1]:
-        raise ShapeError(
-            f"{name} cannot take {named(x)} {x.node.type} with {named(y)} {y.node.type}",
-            why=f"the matrix has {x.shape[-1]} rows",
-            fix=f"give the right-hand side {x.shape[-1]} rows",
-        )
+    cannot = f"{name} cannot take {x.node.type} with {y.node.type}"
+    rows, vector = x.shape[-1], y.ndim == 1
+    if y.ndim == 0 or y.shape[0 if vector else -2] != rows:
+        raise ShapeError(cannot, why=f"the matrix has {rows} rows", fix=f"give {named(y)} {rows} rows")
     rhs = node(Reshape((*y.shape, 1)), y.node) if vector else y.node
     try:
         stacks = broadcast_shapes(x.shape[:-2], rhs.type.shape[:-2])
-    except ShapeError as error:
-        raise ShapeError(
-            f"{name} cannot take {x.node.type} with {y.node.type}", why=f"their stacks: {error.why}"
-        ) from None
+    except ShapeError:
+        left, right = shape_text(x.shape[:-2]), shape_text(rhs.type.shape[:-2])
+        raise ShapeError(cannot, why=f"stacks of {left} and {right} matrices do not broadcast") from None
     shape = (*stacks, *rhs.type.shape[-2:])
     return expand(x.node, (*stacks, *x.shape[-2:])), expand(rhs, shape), shape[:-1] if vector else shape
 

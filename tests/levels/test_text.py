@@ -24,6 +24,8 @@ from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, elementwise
 from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param, Variable
+from graphc.ops.linalg import Cholesky, TriangularSolve
+from graphc.ops.lu import Lu, LuDet, LuSolve
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.registry import READERS, STRUCTURAL, operations, read_graph
 from graphc.ops.table import ROWS
@@ -72,6 +74,8 @@ def _samples() -> dict[str, list[Node]]:
     labels = an_input("i64", "N", name="labels")
     pooled = node(Window("max", (2, 3), (2, 1)), x)
     image, filters = an_input("f32", "N", 2, 3, "H", 9), an_input("f32", 2, 4, 3, 3, 2, name="w")
+    square, rhs = an_input("f64", "N", 3, 3, name="square"), an_input("f64", "N", 3, 2, name="rhs")
+    packed = node(Lu(), square)
     big = np.linspace(-1, 1, 40).reshape(5, 8)
     return {
         "input": [an_input("i32", (H + 1) // 2, 4 * N * H + 1), an_input("bool", name='it\'s "#3" {%1}')],
@@ -112,6 +116,11 @@ def _samples() -> dict[str, list[Node]]:
         "window_pick": [node(WindowPick((2, 3), (2, 1)), x, x)],
         "gather": [node(Gather(1), x, labels)],
         "scatter_add": [node(ScatterAdd(0, 2 * H), x, labels), node(ScatterAdd(1, 10), v, labels)],
+        "cholesky": [node(Cholesky(), square)],
+        "triangular_solve": [node(TriangularSolve(True, False, k), square, rhs) for k in (True, False)],
+        "lu": [packed],
+        "lu_solve": [node(LuSolve(k), square, packed, rhs) for k in (True, False)],
+        **{f"lu_{k}": [node(LuDet(k), square, packed)] for k in ("det", "logabsdet", "sign")},  # type: ignore[arg-type]
         **{name: [_row_sample(name)] for name in ROWS},
     }
 
