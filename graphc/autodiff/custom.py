@@ -27,7 +27,7 @@ import numpy as np
 
 from graphc.autodiff.claim import Claim, check_claim, is_additive
 from graphc.autodiff.reverse import check_tensors
-from graphc.errors import ArgumentError, GradientError
+from graphc.errors import ArgumentError, GradientError, GraphcError
 from graphc.ir.block import Block, Slot, slot, substitute
 from graphc.ir.node import Node, node, toposort
 from graphc.ir.types import Array
@@ -80,11 +80,10 @@ def custom_gradient(
     name = str(getattr(f, "__name__", type(f).__name__))
     reason = deliberate if isinstance(deliberate, str) else "marked as deliberate" if deliberate else ""
 
-    # The user's functions run outside of any operation of the language, so that their lines are recorded.
-    @functools.wraps(f, updated=())
     def applied(*xs: TensorLike) -> Tensor | tuple[Tensor, ...]:
         operands = _operands(xs)
         inside = _stand_ins(operands)
+        # The user's functions run outside of any operation of the language, so that their lines are recorded.
         results = f(*inside)
         ys = _results(name, results)
         outside, upstreams = _stand_ins(ys), _stand_ins(ys)
@@ -98,7 +97,14 @@ def custom_gradient(
         made = _apply(trace, _downstream(trace, downstream), operands, reason, at)
         return made[0] if one else made
 
-    return applied
+    @functools.wraps(f, updated=())
+    def wrapper(*xs: TensorLike) -> Tensor | tuple[Tensor, ...]:
+        try:
+            return applied(*xs)
+        except GraphcError as error:
+            raise error.with_traceback(None) from None
+
+    return wrapper
 
 
 @operation
@@ -213,17 +219,8 @@ def _apply(
         _check_at(trace.name, names, f, rule, tuple(downstream), not reason, _point(trace, at))
     actual = tuple(t.node for t in operands)
     values = f.inline(actual)
-    made = []
-    for j, y in enumerate(ys):
-        # Upstreams of several results arrive one at a time, and a linear rule takes them so.
-        types = tuple(n.type for n in (*xs, *ys, y))
-        *known, up = (slot(k, type) for k, type in enumerate(types))
-        alone = [up if k == j else constant_like(0.0, u) for k, u in enumerate(upstreams)]
-        op = CustomGradient(
-            Block(types, rule.inline((*known, *alone))), tuple(downstream), len(ys), j, reason
-        )
-        made.append(Tensor(node(op, *values, *actual), trace.ys[j].name))
-    return tuple(made)
+    ops = (CustomGradient(rule, tuple(downstream), len(ys), j, reason) for j in range(len(ys)))
+    return tuple(Tensor(node(op, *values, *actual), y.name) for op, y in zip(ops, trace.ys, strict=True))
 
 
 def _called(trace: _Trace, k: int) -> str:

@@ -2,7 +2,7 @@
 
 | operands                       | value          | vjp                                                             |
 |--------------------------------|----------------|-----------------------------------------------------------------|
-| ys (the results), xs           | `ys[output]`   | to x: the rule, over xs, ys and upstream; to ys: nothing        |
+| ys (the results), xs           | `ys[output]`   | to x: the rule, over xs, ys and upstreams; to ys: nothing       |
 
 The ys are computed from the xs by ordinary operations, and are all that a program computes: once the graph is
 differentiated, a rewrite drops the operation.  `reason` is empty where the rule is a claim, which was checked
@@ -31,14 +31,16 @@ from graphc.ir.dims import Index
 from graphc.ir.loops import Element, LoopBuilder
 from graphc.ir.node import Node, Op, node
 from graphc.ir.types import Array, TensorType
+from graphc.ops.elementwise import constant_like
 
 
 @dataclass(frozen=True, slots=True)
 class CustomGradient(Op):
     """The value of operand `output`, with a rule for the gradient.
 
-    The rule maps (xs, ys, upstream) to the downstream of those xs that `wrt` counts; the others have none.
-    The first `outputs` operands are the ys.
+    The rule maps (xs, ys, upstreams of all ys) to the downstream of those xs that `wrt` counts; the others have
+    none.  The first `outputs` operands are the ys.  Upstreams of several results arrive one at a time, so that
+    their rule must be linear in them.
     """
 
     name: ClassVar[str] = "custom_gradient"
@@ -50,8 +52,8 @@ class CustomGradient(Op):
 
     def infer(self, *operands: TensorType) -> TensorType:
         ys, xs = operands[: self.outputs], operands[self.outputs :]
-        if self.rule.inputs != (*xs, *ys, ys[self.output]):
-            raise InternalError("the slots of a gradient rule are not its operands, results and upstream")
+        if self.rule.inputs != (*xs, *ys, *ys):
+            raise InternalError("the slots of a gradient rule are not its operands, results and upstreams")
         if self.rule.types != tuple(xs[k] for k in self.wrt):
             raise InternalError("the results of a gradient rule have not the types of its operands")
         return ys[self.output]
@@ -62,7 +64,8 @@ class CustomGradient(Op):
             return None
         # The rule sees the results as they leave this operation, so that its own gradient follows it again.
         ys = tuple(node(replace(self, output=j), *n.src) for j in range(self.outputs))
-        return self.rule.inline((*n.src[self.outputs :], *ys, upstream))[self.wrt.index(k)]
+        ups = [upstream if j == self.output else constant_like(0.0, y) for j, y in enumerate(ys)]
+        return self.rule.inline((*n.src[self.outputs :], *ys, *ups))[self.wrt.index(k)]
 
     def latex(self, *operands: str) -> str:
         return operands[self.output]
