@@ -4,6 +4,7 @@
 |--------------|-------------------------------------------------------------------------------------------|
 | elementwise  | Σ over operands of local × tangent: the row's own `downstream` formula, read forwards     |
 | multilinear  | Σ over operands of the operation itself, with the tangent in the operand's place          |
+| with blocks  | the operation with blocks that compute values and tangents (`graphc.autodiff.control`)    |
 | any other    | the vjp of its vjp: u ↦ Jᵀu is linear, and the transpose of the transpose is t ↦ Jt       |
 
 so that an operation which knows its vjp needs no rule of its own for forward mode.
@@ -19,8 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from graphc.autodiff.control import push_through
 from graphc.autodiff.reverse import check_tensors, differentiate
 from graphc.errors import GradientError
+from graphc.ir.block import BlockOp, Family, family
 from graphc.ir.node import Node, node, origin, toposort
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor
@@ -65,21 +68,7 @@ def jvp(
 
 def push_forward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node]:
     """The tangents of outputs, from those of some nodes."""
-    order = toposort(outputs)
-    reached = set(tangents)
-    found = dict(tangents)
-    for n in order:
-        if n in tangents or not any(s in reached for s in n.src):
-            continue
-        reached.add(n)
-        with origin("tangent", of=(n,)):
-            total: Node | None = None
-            for k, source in enumerate(n.src):
-                part = _tangent(n, k, found[source]) if source in found else None
-                if part is not None:
-                    total = part if total is None else elementwise("add", total, part)
-        if total is not None:
-            found[n] = total
+    reached, found = _sweep(outputs, tangents)
     for y in outputs:
         if y not in reached:
             raise GradientError(
@@ -93,6 +82,39 @@ def push_forward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list
                 why="only floating-point tensors have one",
             )
     return [found[y] if y in found else constant_like(0.0, y) for y in outputs]
+
+
+def _sweep(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> tuple[set[Node], dict[Node, Node]]:
+    """The nodes that depend on those with tangents, and the tangents that are not zero everywhere."""
+    reached = set(tangents)
+    found = dict(tangents)
+    families: dict[Family, dict[int, Node]] = {}
+    for n in toposort(outputs):
+        if n in tangents or not any(s in reached for s in n.src):
+            continue
+        reached.add(n)
+        with origin("tangent", of=(n,)):
+            total: Node | None = None
+            if isinstance(n.op, BlockOp):
+                key = family(n)
+                if key not in families:
+                    along = {k: found[s] for k, s in enumerate(n.src) if s in found}
+                    families[key] = push_through(n, along, _push) if along else {}
+                total = families[key].get(n.op.result)
+            else:
+                for k, source in enumerate(n.src):
+                    part = _tangent(n, k, found[source]) if source in found else None
+                    if part is not None:
+                        total = part if total is None else elementwise("add", total, part)
+        if total is not None:
+            found[n] = total
+    return reached, found
+
+
+def _push(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> Mapping[Node, Node]:
+    """Forward mode inside a block."""
+    found = _sweep(outputs, tangents)[1]
+    return {n: found[n] for n in outputs if n in found}
 
 
 def _tangent(n: Node, k: int, t: Node) -> Node | None:

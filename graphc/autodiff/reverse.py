@@ -16,10 +16,13 @@ several times its shares are added, by visible `add` nodes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from graphc.autodiff.control import pull_back
 from graphc.errors import GradientError
+from graphc.ir.block import BlockOp, Family, family
 from graphc.ir.node import Node, origin, toposort
 from graphc.lang.source import operation, user_location
 from graphc.lang.tensor import Tensor
@@ -76,6 +79,15 @@ def differentiate_all(
     outputs: Sequence[tuple[Node, Node]], wrt: Sequence[Node], *, locals_too: bool = False
 ) -> Gradients:
     """Reverse mode from several outputs, each with its seed."""
+    totals, edges = _sweep(outputs, wrt, locals_too)
+    found = tuple(totals[w] if w in totals else _zeros(w, outputs) for w in wrt)
+    return Gradients(outputs[0][0], outputs[0][1], found, tuple(edges), totals)
+
+
+def _sweep(
+    outputs: Sequence[tuple[Node, Node]], wrt: Sequence[Node], locals_too: bool
+) -> tuple[dict[Node, Node], list[GradEdge]]:
+    """The total of each node that a path of slopes leads to, and the edges of these paths."""
     order = toposort(output for output, _ in outputs)
     # Only nodes on a path from the outputs to `wrt` matter.
     needed = set(wrt)
@@ -86,15 +98,29 @@ def differentiate_all(
     for output, seed in outputs:
         totals[output] = elementwise("add", totals[output], seed) if output in totals else seed
     edges: list[GradEdge] = []
+    # The results of one operation with blocks are differentiated together, when the last of them is reached:
+    # by then all that depends on any of them has been.
+    waiting = Counter(family(n) for n in order if isinstance(n.op, BlockOp))
+    reached: dict[Family, dict[int, Node]] = {}
     for n in reversed(order):
         upstream = totals.get(n)
-        if upstream is None or n not in needed:
+        if isinstance(n.op, BlockOp):
+            key = family(n)
+            waiting[key] -= 1
+            if upstream is not None and n.type.dtype.is_float:
+                reached.setdefault(key, {})[n.op.result] = upstream
+            if waiting[key] or key not in reached or n not in needed:
+                continue
+            upstream = next(iter(reached[key].values()))
+            with origin("gradient", of=(n,)):
+                shares = pull_back(n, reached[key], _pull)
+        elif upstream is None or n not in needed:
             continue
         for k, source in enumerate(n.src):
             if source not in needed:
                 continue
             with origin("gradient", of=(n,)):
-                downstream = n.op.vjp(n, k, upstream)
+                downstream = shares.get(k) if isinstance(n.op, BlockOp) else n.op.vjp(n, k, upstream)
                 if downstream is None:
                     continue
                 local = n.op.local(n, k) if locals_too and isinstance(n.op, Elementwise) else None
@@ -105,11 +131,13 @@ def differentiate_all(
             else:
                 with origin("accumulate", of=(source,)):
                     totals[source] = elementwise("add", held, downstream)
-    missing = [w for w in wrt if w not in totals]
-    result = tuple(totals.get(w, w) for w in wrt)
-    if missing:
-        result = tuple(_zeros(w, outputs) if w in missing else t for w, t in zip(wrt, result, strict=True))
-    return Gradients(outputs[0][0], outputs[0][1], result, tuple(edges), totals)
+    return totals, edges
+
+
+def _pull(outputs: Sequence[tuple[Node, Node]], wrt: Sequence[Node]) -> Mapping[Node, Node]:
+    """Reverse mode inside a block; what has no path to the outputs has no gradient."""
+    totals = _sweep(outputs, wrt, False)[0]
+    return {w: totals[w] for w in wrt if w in totals}
 
 
 def _zeros(w: Node, outputs: Sequence[tuple[Node, Node]]) -> Node:

@@ -92,6 +92,12 @@ class Block:
     def __repr__(self) -> str:
         return f"block:{self.digest}"
 
+    @staticmethod
+    def over(inside: Sequence[Node], outputs: Sequence[Node]) -> Block:
+        """The block whose slots stand for these nodes, in this order: add(a, b) over (a, b) → add(slot 0, slot 1)."""
+        slots = {n: slot(k, n.type) for k, n in enumerate(inside)}
+        return Block(tuple(n.type for n in inside), substitute(outputs, slots))
+
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
         """The values of the outputs by NumPy."""
         from graphc.ir.evaluate import evaluate_nodes

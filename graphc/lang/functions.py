@@ -12,6 +12,7 @@
 | `graphc.lang.images`      | resize, crop, warp, regions of interest |
 | `graphc.lang.normalization` | batch, layer, group, local response normalisation |
 | `graphc.lang.random`      | counter-based random numbers |
+| `graphc.lang.control`     | loops and branches: scan, cond, while_loop |
 
 Each module lists its functions in `__all__`; they are attributes of `graphc`.
 
@@ -23,6 +24,7 @@ Each module lists its functions in `__all__`; they are attributes of `graphc`.
 from __future__ import annotations
 
 from graphc.lang import apply as _apply
+from graphc.lang import control as _control
 from graphc.lang import convolution as _convolution
 from graphc.lang import images as _images
 from graphc.lang import linalg as _linalg
@@ -33,6 +35,7 @@ from graphc.lang import random as _random
 from graphc.lang import reductions as _reductions
 from graphc.lang import shapes as _shapes
 from graphc.lang.apply import *
+from graphc.lang.control import *
 from graphc.lang.convolution import *
 from graphc.lang.images import *
 from graphc.lang.linalg import *
@@ -45,6 +48,7 @@ from graphc.lang.shapes import *
 
 __all__: list[str] = []
 __all__ += _apply.__all__
+__all__ += _control.__all__
 __all__ += _linalg.__all__
 __all__ += _convolution.__all__
 __all__ += _pooling.__all__
