@@ -21,7 +21,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from graphc.ir.node import Node, toposort
+from graphc.ir.node import Node, node, toposort
 from graphc.lint.images import leaves_domain, row_image, structural_image
 from graphc.lint.ranges import ONE, TINY, ZERO, Range
 from graphc.lint.recognise import is_row
@@ -90,34 +90,41 @@ class Bounds(Mapping[Node, Range]):
             if ranges[condition] == (ZERO if holds else ONE):
                 continue
             if choices:
-                found.append(self._under(branch, _facts(condition, holds, ranges)))
+                found.append(self._under(branch, condition, holds, _facts(condition, holds, ranges)))
             else:
                 found.append((ranges[branch], births[branch]))
         if len(found) == 1:
             return found[0]
         return found[0][0] | found[1][0], _few(found[0][1] | found[1][1])
 
-    def _under(self, branch: Node, facts: Mapping[Node, Range]) -> tuple[Range, Births]:
-        """A branch again, where some nodes are known better: only what lies near is looked at."""
-        ranges, births = self._ranges, self.births
+    def _under(
+        self, branch: Node, condition: Node, holds: bool, facts: Mapping[Node, Range]
+    ) -> tuple[Range, Births]:
+        """A branch again, where its condition is decided: only what lies near is looked at."""
         region: dict[Node, None] = {branch: None}
-        for n in list(facts) and _breadth_first(branch):
-            region[n] = None
+        for n in _breadth_first(branch):
             if len(region) >= _REGION:
                 break
-        if not facts.keys() & region.keys():
-            return ranges[branch], births[branch]
-        new_ranges, new_births = ChainMap({}, ranges), ChainMap({}, births)
+            region[n] = None
+        ranges, births = ChainMap({}, self._ranges), ChainMap({}, self.births)
         changed: set[Node] = set()
+        same: dict[Node, Node] = {}  # what a node is where the condition is decided
         for n in toposort([branch], region.__contains__):
-            if n in region and any(s in changed for s in n.src):
-                found, born = self._visit(n, new_ranges, new_births, choices=False)
-                new_ranges[n], new_births[n] = found & ranges[n], _still(born, births[n])
+            if is_row(n, "where") and n.src[0] is condition:
+                chosen = n.src[1 if holds else 2]
+                ranges[n], births[n], same[n] = ranges[chosen], births[chosen], same.get(chosen, chosen)
                 changed.add(n)
-            if n in facts:
-                new_ranges[n] = facts[n] & new_ranges[n]
+            elif any(s in changed for s in n.src):
+                found, born = self._visit(n, ranges, births, choices=False)
+                ranges[n], births[n] = found & self._ranges[n], _still(born, self.births[n])
                 changed.add(n)
-        return new_ranges[branch], new_births[branch]
+            if any(s in same for s in n.src) and n not in same:
+                same[n] = node(n.op, *(same.get(s, s) for s in n.src))
+            fact = facts.get(same.get(n, n))
+            if fact is not None:
+                ranges[n] = fact & ranges[n]
+                changed.add(n)
+        return ranges[branch], births[branch]
 
 
 def _still(born: Births, before: Births) -> Births:

@@ -118,8 +118,8 @@ def linear_layer(n: Node) -> tuple[Node, Node] | None:
 
 
 def without_bias(n: Node) -> Node:
-    """A node without a parameter that is added to it, seen through views."""
-    n = strip(n, VIEWS)[1]
+    """A node without a parameter that is added to it, seen through views and zeros around it."""
+    n = strip(n, (*VIEWS, Pad))[1]
     if is_row(n, "add"):
         for k in (0, 1):
             if is_parameter(n.src[k]) and not is_parameter(n.src[1 - k]):
