@@ -38,10 +38,12 @@ from graphc.lang import functions as _functions
 from graphc.lang import linalg
 from graphc.lang.functions import *
 from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
+from graphc.lint.lint import lint
 from graphc.runtime.compile import compile
 from graphc.show.backprop import backprop
 from graphc.show.derive import derive
 from graphc.show.render import render
+from graphc.warn import silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +75,10 @@ __all__ = [
     "jacobian",
     "jvp",
     "linalg",
+    "lint",
     "param",
     "render",
+    "silence",
     "straight_through",
     "vjp",
 ]
