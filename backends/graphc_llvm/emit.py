@@ -251,9 +251,10 @@ class _ModuleEmitter:
                                 f"getelementptr i64, ptr {variables}, i64 {self._variables[step.var]}"
                             )
                             w.do(f"store i64 {turn}, ptr {at}, align 8")
+                            ix.env[step.var] = Value(turn, DType.I64, 1, w.depth)
                             make(step.body)
                     case Branch():
-                        flag = self._flag(w, step.flag)
+                        flag = self._flag(w, ix, step.flag, step.offset)
                         with w.guard(flag, "then"):
                             make(step.then)
                         with w.guard(w.emit(f"xor i1 {flag}, true"), "else"):
@@ -261,7 +262,7 @@ class _ModuleEmitter:
                     case Repeat():
                         with w.repeat("while") as go_on:
                             make(step.test)
-                            go_on(self._flag(w, step.flag))
+                            go_on(self._flag(w, ix, step.flag, 0))
                             make(step.body)
 
         make(self._program.steps)
@@ -292,10 +293,13 @@ class _ModuleEmitter:
         with w.guard(w.emit(f"xor i1 {shared}, true"), f"{name}.alone"):
             w.do(alone)
 
-    def _flag(self, w: Writer, position: int) -> str:
+    def _flag(self, w: Writer, ix: Indexer, position: int, offset: Index) -> str:
         """The truth value that a buffer holds now, as an `i1`."""
         at = w.emit(f"getelementptr i64, ptr %addresses, i64 {position}")
-        byte = w.emit(f"load i8, ptr {w.emit(f'load ptr, ptr {at}, align 8')}, align 1", "flag")
+        base = w.emit(f"load ptr, ptr {at}, align 8")
+        if offset != 0:
+            base = w.emit(f"getelementptr i8, ptr {base}, i64 {ix.uniform(terms(offset), 'a flag').text}")
+        byte = w.emit(f"load i8, ptr {base}, align 1", "flag")
         return w.emit(f"icmp ne i8 {byte}, 0")
 
     def _load_variables(self, w: Writer, ix: Indexer, call: Call) -> None:

@@ -292,7 +292,8 @@ class _Assembly:
                 places = [self.places[results[k]] for k in sorted(results)]
                 given = [(self.titles[x], self.places[x]) for x in operands[1:]]
                 then, other = (self.inside(body, given, places) for body in c.bodies)
-                self.steps.append(Branch(self.places[operands[0]].position, then, other))
+                flag = self.places[operands[0]]
+                self.steps.append(Branch(flag.position, then, other, flag.offset))
             case While() as op:
                 self.repeat(op, c.bodies, operands, results)
 

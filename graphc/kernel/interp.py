@@ -72,7 +72,8 @@ def _run_steps(
                 for t in range(evaluate(step.extent, env)):
                     _run_steps(step.body, held, {**env, step.var: t}, dims)
             case Branch():
-                _run_steps(step.then if held[step.flag].item() else step.other, held, env, dims)
+                holds = held[step.flag].reshape(-1)[evaluate(step.offset, env)]
+                _run_steps(step.then if holds else step.other, held, env, dims)
             case Repeat():
                 _run_steps(step.test, held, env, dims)
                 while held[step.flag].item():

@@ -6,7 +6,7 @@ It is what a back end builds.  Its steps are calls of kernels, and control flow 
 program ::= kernel* steps              the steps are printed where there is control flow
 step    ::= kernel "(" argument* ")"   argument ::= buffer | buffer "+" index      elements into the buffer
           | "for" var "in" "0.." index step*
-          | "if" buffer step* "else" step*
+          | "if" argument step* "else" step*
           | "while" step* buffer step*                 the steps that test, then the steps of the body
 ```
 
@@ -88,11 +88,12 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The steps of one side, as the truth value in a buffer says."""
+    """The steps of one side, as the truth value in a buffer says, `offset` elements into it."""
 
     flag: int
     then: tuple[Step, ...]
     other: tuple[Step, ...]
+    offset: Index = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,8 @@ class Program:
                     case Loop():
                         result.append(Loop(step.var, step.extent, changed(step.body)))
                     case Branch():
-                        result.append(Branch(step.flag, changed(step.then), changed(step.other)))
+                        sides = changed(step.then), changed(step.other)
+                        result.append(Branch(step.flag, *sides, step.offset))
                     case Repeat():
                         result.append(Repeat(changed(step.test), step.flag, changed(step.body)))
             return tuple(result)
@@ -194,7 +196,7 @@ class Program:
                     yield f"{indent}for {step.var} in 0..{step.extent}"
                     yield from self._lines(step.body, depth + 1)
                 case Branch():
-                    yield f"{indent}if {self.buffers[step.flag].name}"
+                    yield f"{indent}if {self._argument(step.flag, step.offset)}"
                     yield from self._lines(step.then, depth + 1)
                     yield f"{indent}else"
                     yield from self._lines(step.other, depth + 1)
