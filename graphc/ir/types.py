@@ -8,8 +8,8 @@ dim   ::= int | name | polynomial of names      (see graphc.ir.dims)
 
 >>> str(TensorType.of("float32", ("N", 784)))
 'f32[N,784]'
->>> promote(DType.I32, DType.F32)        # NumPy 2's table
-<DType.F64: 'f64'>
+>>> promote(DType.I32, DType.F32), promote(DType.F32, 2), promote(DType.I32, 0.5)        # NumPy 2's rules
+(<DType.F64: 'f64'>, <DType.F32: 'f32'>, <DType.F64: 'f64'>)
 >>> broadcast_shapes((("N"), 1), (3,)) == (Dim.of("N"), 3)
 True
 """
@@ -92,9 +92,10 @@ def dtype_of(spec: object) -> DType:
     return found
 
 
-def promote(a: DType, b: DType) -> DType:
-    """The common dtype of two arrays, by NumPy 2's promotion table."""
-    return _BY_NUMPY[np.promote_types(a.numpy, b.numpy)]
+def promote(*operands: DType | bool | int | float) -> DType:
+    """The common dtype of tensors and Python numbers, by NumPy 2's rules: a number takes the dtype of the tensors,
+    unless it is of a higher kind (bool, int, float)."""
+    return dtype_of(np.result_type(*(x.numpy if isinstance(x, DType) else x for x in operands)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 
+import numpy as np
+
 from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.dims import Index
 from graphc.ir.node import Node, node
@@ -23,6 +25,7 @@ from graphc.ops.views import Expand
 __all__ = [
     "broadcast_to",
     "cast",
+    "clip",
     "power",
     "zeros_like",
 ]
@@ -34,6 +37,21 @@ _VERBS = {
     "div": "divide {} by {}",
 }
 
+# Python's own numbers, and not NumPy's, some of which are subclasses.
+_WEAK = (bool, int, float)
+
+# What NumPy makes of these on truth values.
+_OF_TRUTHS = {
+    "add": "logical_or",
+    "mul": "logical_and",
+    "maximum": "logical_or",
+    "minimum": "logical_and",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
+    "bitwise_not": "logical_not",
+}
+
 
 def named(t: Tensor) -> str:
     """What an error calls a tensor: its name, or its type."""
@@ -41,15 +59,23 @@ def named(t: Tensor) -> str:
 
 
 def common(*operands: TensorLike) -> list[Tensor]:
-    """Operands as tensors of one dtype; Python numbers take the dtype of the tensors, as in NumPy 2."""
-    dtypes = [t.dtype for t in operands if isinstance(t, Tensor)]
-    like = dtypes[0] if dtypes else DType.F64
-    for d in dtypes[1:]:
-        like = promote(like, d)
-    tensors = [as_tensor(t, like) for t in operands]
-    for t in tensors:
-        like = promote(like, t.dtype)
-    return [cast(t, like) for t in tensors]
+    """Operands as tensors of one dtype, by NumPy 2's rules: Python's numbers take the dtype of the tensors."""
+    given = [x if isinstance(x, (bool, int, float)) and type(x) in _WEAK else as_tensor(x) for x in operands]
+    like = promote(*(x.dtype if isinstance(x, Tensor) else x for x in given))
+    return [cast(x, like) if isinstance(x, Tensor) else _number(x, like) for x in given]
+
+
+def _number(value: object, like: DType) -> Tensor:
+    """A Python number as a constant of a dtype that is of its kind."""
+    try:
+        return Tensor(node(Const.of(value, like)))
+    except OverflowError:
+        limits = np.iinfo(like.numpy)
+        raise DTypeError(
+            f"{value} does not fit into {like}",
+            why=f"{like} holds {limits.min} to {limits.max}, and a Python number takes the dtype of the tensor",
+            fix='cast the tensor first: x.astype("int64")',
+        ) from None
 
 
 def type_of(x: TensorLike) -> str:
@@ -93,10 +119,13 @@ def apply(name: str, *operands: TensorLike) -> Tensor:
         tensors = [cast(as_tensor(t, DType.BOOL), DType.BOOL) for t in operands]
     else:
         tensors = common(*operands)
-        if row.dtype == "float" and not tensors[0].dtype.is_float:
+        dtype = tensors[0].dtype
+        if row.dtype in ("float", "test") and not dtype.is_float:
             tensors = [cast(t, DType.F64) for t in tensors]
-        elif row.dtype == "same" and tensors[0].dtype is DType.BOOL:
-            raise DTypeError(f"cannot apply {name} to bool", fix='cast it first: x.astype("int64")')
+        elif row.dtype in ("same", "integer") and dtype is DType.BOOL:
+            if name not in _OF_TRUTHS:
+                raise DTypeError(f"cannot apply {name} to bool", fix='cast it first: x.astype("int64")')
+            name = _OF_TRUTHS[name]
     return Tensor(elementwise(name, *_broadcast(name, tensors, operands)))
 
 
@@ -110,8 +139,15 @@ def binary(name: str, a: TensorLike, b: TensorLike) -> Tensor:
 
 @operation
 def power(x: TensorLike, y: TensorLike) -> Tensor:
-    """x**y; small whole exponents become products, so that they are exact and differentiate simply."""
-    if isinstance(y, (int, float)) and not isinstance(y, bool) and isinstance(x, Tensor) and x.dtype.is_float:
+    """x**y, as NumPy's power; small whole exponents become products, so that they are exact and differentiate simply.
+
+    Integers to a Python integer >= 0 stay integers, and wrap around; a negative one is refused, as in NumPy.
+    All other powers are computed in floating point, those of two integer tensors too: the sign of the exponent
+    is not known when types are inferred.  x**0 is 1 for every x.
+    """
+    if type(y) is int and isinstance(x, Tensor) and x.dtype.is_integer:
+        return _whole_power(x, y)
+    if type(y) in (int, float) and isinstance(x, Tensor) and x.dtype.is_float:
         if y == 2:
             return apply("square", x)
         if y == 1:
@@ -121,6 +157,46 @@ def power(x: TensorLike, y: TensorLike) -> Tensor:
         if y == -1:
             return apply("reciprocal", x)
     return apply("pow", x, y)
+
+
+def _whole_power(x: Tensor, exponent: int) -> Tensor:
+    """x**exponent by repeated squaring: x**5 = x · (x²)²."""
+    if exponent < 0:
+        raise ArgumentError(
+            f"cannot raise {x.dtype} to the power {exponent}",
+            why="the result would be no integer",
+            fix=f'cast it first: x.astype("float64")**{exponent}',
+        )
+    result: Tensor | None = None
+    square = x
+    while exponent:
+        if exponent & 1:
+            result = square if result is None else apply("mul", result, square)
+        exponent >>= 1
+        if exponent:
+            square = apply("square", square)
+    return apply("add", zeros_like(x), 1) if result is None else result
+
+
+@operation
+def clip(
+    x: TensorLike,
+    a_min: TensorLike | None = None,
+    a_max: TensorLike | None = None,
+    *,
+    min: TensorLike | None = None,
+    max: TensorLike | None = None,
+) -> Tensor:
+    """x, kept between two bounds, as NumPy's clip: either may be missing; a_max where a_min > a_max.
+
+    At a bound the gradient is x's.
+    """
+    low, high = a_min if min is None else min, a_max if max is None else max
+    if low is not None and high is not None:
+        return apply("clip", x, low, high)
+    if low is not None:
+        return apply("maximum", x, low)
+    return as_tensor(x) if high is None else apply("minimum", x, high)
 
 
 @operation

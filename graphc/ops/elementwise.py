@@ -27,6 +27,7 @@ from graphc.ir.types import Array, DType, TensorType
 from graphc.ops.body import Body, evaluate
 from graphc.ops.leaves import Const
 from graphc.ops.row import Row, row_named
+from graphc.ops.scalar import PRIMS
 from graphc.ops.views import Expand
 
 
@@ -67,18 +68,21 @@ class Elementwise(Op):
         allowed = {
             "same": dtype is not DType.BOOL,
             "float": dtype.is_float,
+            "test": dtype.is_float,
             "integer": dtype.is_integer,
             "logic": dtype is DType.BOOL,
             "select": first.dtype is DType.BOOL,
         }.get(row.dtype, True)
         if not allowed or any(x.dtype is not dtype for x in typed):
-            taken = {"integer": "integers", "logic": "bool", "float": "floats"}.get(row.dtype, "one dtype")
+            taken = {"integer": "integers", "logic": "bool", "float": "floats", "test": "floats"}.get(
+                row.dtype, "one dtype"
+            )
             raise DTypeError(
                 f"{row.name} does not take {' and '.join(str(x.dtype) for x in operands)}",
                 why=f"it takes {taken}",
                 fix="cast the operands: x.astype(...)",
             )
-        return TensorType(DType.BOOL if row.dtype == "compare" else dtype, first.shape)
+        return TensorType(DType.BOOL if row.dtype in ("compare", "test") else dtype, first.shape)
 
     def local(self, n: Node, operand: int) -> Node:
         """∂n/∂operand as a graph of elementwise nodes over the operands and n itself."""
@@ -116,7 +120,7 @@ class Elementwise(Op):
 
 @dataclass(frozen=True, slots=True)
 class Cast(Op):
-    """The same values in another dtype; float → int drops the fraction."""
+    """The same values in another dtype; float → int drops the fraction, saturates, and takes NaN for 0."""
 
     name: ClassVar[str] = "cast"
     dtype: DType
@@ -136,7 +140,7 @@ class Cast(Op):
 
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
         with np.errstate(all="ignore"):
-            return operands[0].astype(self.dtype.numpy)
+            return PRIMS[f"cast:{self.dtype}"].numpy(operands[0])
 
     def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
         return b.prim(f"cast:{self.dtype}", b.value(node.src[0], index))

@@ -25,6 +25,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from graphc.errors import InternalError
@@ -34,13 +35,14 @@ from graphc.ops.scalar import PRIMS
 if TYPE_CHECKING:
     from graphc.ops.formula import Definition, Expr
 
-DTypeRule = Literal["same", "float", "integer", "compare", "logic", "select"]
+DTypeRule = Literal["same", "float", "integer", "compare", "test", "logic", "select"]
 """How the dtype of the result follows, after the operands have been promoted to a common dtype:
 
 same     int or float; the result has the common dtype
 float    ints and bools are cast to a float first (NumPy: to float64); the result is that float
 integer  ints only
 compare  any dtype; the result is bool
+test     as float; the result is bool
 logic    operands are cast to bool (0 is false); the result is bool
 select   the first operand is bool, the others are promoted among themselves; the result is theirs
 """
@@ -50,7 +52,8 @@ select   the first operand is bool, the others are promoted among themselves; th
 class Row:
     """One elementwise op.  `graphc.ops.table` explains the columns, `graphc.ops.formula` their language.
 
-    Rows are compared by identity.  `domain` and `kink` are conditions on the operands.
+    Rows are compared by identity.  `domain` and `kink` are conditions on the operands; the last operands may
+    have `defaults`.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Row:
     numpy_name: str | None = None
     tex: str | None = None
     doc: str = ""
+    aliases: tuple[str, ...] = ()
+    defaults: Mapping[str, Fraction] = field(default_factory=dict)
 
     @property
     def arity(self) -> int:
@@ -75,7 +80,7 @@ class Row:
     @property
     def differentiable(self) -> bool:
         """False where the result, or everything it is made of, is an integer or a truth value."""
-        return self.dtype not in ("integer", "compare", "logic")
+        return self.dtype not in ("integer", "compare", "test", "logic")
 
     @functools.cached_property
     def symbols(self) -> tuple[Expr, ...]:

@@ -83,14 +83,14 @@ def erf(x: Array) -> Array:
     size = np.abs(x)
     with np.errstate(all="ignore"):
         inner = np.minimum(size, 1)
-        small = x * chebval(2 * inner * inner - 1, _ERF)
+        small: Array = x * chebval(2 * inner * inner - 1, _ERF)
         return np.where(size < 1, small, np.copysign(1 - _tail(np.maximum(size, 1)), x))
 
 
 def erfc(x: Array) -> Array:
     """1 - erf(x), with its own digits where erf is nearly 1."""
     with np.errstate(all="ignore"):
-        return np.where(x < 0.5, 1 - erf(np.minimum(x, 0.5)), _tail(np.maximum(x, 0.5)))
+        return np.asarray(np.where(x < 0.5, 1 - erf(np.minimum(x, 0.5)), _tail(np.maximum(x, 0.5))))
 
 
 def _tail(x: Array) -> Array:
@@ -121,7 +121,7 @@ def _lgamma(x: Array) -> Array:
         above = u > 1
         product, u = np.where(above, product * u, product), np.where(above, u - 1, u)
     u = np.where(x < 1, x, u)
-    near = u * (u - 1) * chebval(2 * np.minimum(u, 1) - 1, _LGAMMA)
+    near: Array = u * (u - 1) * chebval(2 * np.minimum(u, 1) - 1, _LGAMMA)
     shift = np.where(x < 1, -np.where(x < 0.5, np.log(x), np.log1p(x - 1)), np.log(product))
     y = np.maximum(x, 10)
     stirling = (y - 0.5) * (np.log(y) - 1) + 0.41893853320467274 + _series(1 / (y * y), _STIRLING) / y

@@ -64,7 +64,7 @@ def test_the_second_definition_of_a_node() -> None:
 @pytest.mark.parametrize(
     ("line", "what", "hint"),
     [
-        ("  %1: f64[N,3] = tahn %0", "there is no operation 'tahn'", "did you mean tanh?"),
+        ("  %1: f64[N,3] = tamh %0", "there is no operation 'tamh'", "did you mean tanh?"),
         ("  %1: f64[N,3] = reduce %0", "there is no operation 'reduce'", ""),
         ("  %1: f32[N,3] = sin %0", "%1 is not f32[N,3]", "sin of f64[N,3] is f64[N,3]"),
         ("  %1: f64[3,N] = sin %0", "%1 is not f64[3,N]", "fix: write f64[N,3]"),

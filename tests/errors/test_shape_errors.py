@@ -165,11 +165,30 @@ DTypeError: unknown dtype 'complex64'
   fix: name one of them, for instance dtype="float32"
 """,
     "dtype that an operation does not take": """
-DTypeError: mod does not take f32 and f32
-  model.py:4   y = gc.mod(h, h)
-                   ^^^^^^^^^^^^
+DTypeError: bitwise_or does not take f32 and f32
+  model.py:4   y = gc.bitwise_or(h, h)
+                   ^^^^^^^^^^^^^^^^^^^
   why: it takes integers
   fix: cast the operands: x.astype(...)
+""",
+    "number out of range": """
+DTypeError: 3000000000 does not fit into i32
+  model.py:4   y = h.astype("int32") + 3_000_000_000
+                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  why: i32 holds -2147483648 to 2147483647, and a Python number takes the dtype of the tensor
+  fix: cast the tensor first: x.astype("int64")
+""",
+    "integers to a negative power": """
+ArgumentError: cannot raise i64 to the power -1
+  model.py:4   y = h.astype("int64")**-1
+                   ^^^^^^^^^^^^^^^^^^^^^
+  why: the result would be no integer
+  fix: cast it first: x.astype("float64")**-1
+""",
+    "operands of an op": """
+ArgumentError: elu takes 2 operands (x, alpha): got an unexpected keyword argument 'beta'
+  model.py:4   y = gc.elu(h, beta=2)
+                   ^^^^^^^^^^^^^^^^^
 """,
     "labels": """
 DTypeError: the labels of one_hot are f32[3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_the_formulas_of_the_gradients_compute_them(name: str) -> None:
     world = {**WORLD, **{q.symbol: q.value for q in t.forward}}
     checked = 0
     for q in (*t.forward, *(e.local for e in t.edges), *(e.downstream for e in t.edges)):
-        if q.value is None or "∂" in q.formula or "pad" in q.formula:
+        if q.value is None or "∂" in q.formula or "pad" in q.formula or " and " in q.formula:
             continue
         said = np.asarray(eval(q.formula, {"__builtins__": {}}, world), dtype=float)
         close = np.broadcast_to(np.squeeze(said), np.squeeze(q.value).shape)
@@ -131,9 +132,11 @@ def well_formed(text: str) -> None:
 def test_every_row_can_be_derived(name: str) -> None:
     row = ROWS[name]
     xs = [gc.input(f"{operand}_1") for operand in row.operands]
-    args = [x > 0.3 if row.dtype == "select" and k == 0 else x for k, x in enumerate(xs)]
+    args: list[Any] = [x > 0.3 if row.dtype == "select" and k == 0 else x for k, x in enumerate(xs)]
+    if name == "polygamma":  # an order is a whole number
+        args[0] = 1
     result = getattr(gc, name)(*args)
-    well_formed(derive(result, xs[1:] if row.dtype == "select" else xs).latex)
+    well_formed(derive(result, xs[1:] if name == "polygamma" or row.dtype == "select" else xs).latex)
 
 
 def test_derivation_of_w03() -> None:
