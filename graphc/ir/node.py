@@ -181,6 +181,19 @@ def locations(of: Node) -> tuple[Loc, ...]:
     return tuple(sorted(found, key=lambda loc: (loc.file, loc.line, loc.column)))
 
 
+def nearest_location(of: Node) -> Loc | None:
+    """The place that a node was written at, or else that of the nearest node that it is derived from."""
+    seen, queue = {of}, [of]
+    for current in queue:
+        for o in current.origins:
+            if o.loc is not None:
+                return o.loc
+            fresh = [n for n in o.of if n not in seen]
+            seen.update(fresh)
+            queue += fresh
+    return None
+
+
 def toposort(outputs: Iterable[Node], through: Callable[[Node], bool] | None = None) -> list[Node]:
     """Every node that the outputs need, operands first; the order depends on the structure only.
 

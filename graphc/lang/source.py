@@ -79,3 +79,18 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
             _active.reset(token)
 
     return wrapper
+
+
+def inspection(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function that looks at graphs: an error gets the caller's place; what it builds is not written there."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except GraphcError as error:
+            if error.where is None:
+                error.where = user_location()
+            raise error.with_traceback(None) from None
+
+    return wrapper

@@ -20,8 +20,8 @@ import math
 from collections.abc import Iterator
 
 from graphc.ir.dims import product
-from graphc.ir.node import Node
-from graphc.lint.finding import Finding, called, place
+from graphc.ir.node import Node, nearest_location
+from graphc.lint.finding import Finding, called
 from graphc.lint.ranges import Range
 from graphc.lint.recognise import behind, is_parameter, is_row, linear_layer, without_bias
 from graphc.lint.subject import Subject
@@ -54,7 +54,7 @@ def saturating_chains(subject: Subject) -> Iterator[Finding]:
     more = f" (and {len(weak) - 1} more)" if len(weak) > 1 else ""
     many = f"{len(chain)} {functions}" if len(chain) > 1 else f"a {names[0]}"
     yield Finding(
-        "saturating-chain", "warning", chain[-1], place(chain[-1]),
+        "saturating-chain", "warning", chain[-1], nearest_location(chain[-1]),
         f"the gradient by {called(worst)}{more} passes through {many}: "
         f"their slopes multiply to at most {factor[worst]:.2g}",
         "the slope of sigmoid is nowhere more than 1/4, and the chain rule multiplies them: the first layers "
@@ -95,7 +95,7 @@ def linear_collapses(subject: Subject) -> Iterator[Finding]:
         narrow = hidden < min(before, after)
         rank = f" of rank {hidden} at most: that is a use of its own" if narrow else ""
         yield Finding(
-            "linear-collapse", "note" if narrow else "warning", n, place(n),
+            "linear-collapse", "note" if narrow else "warning", n, nearest_location(n),
             f"a linear layer ({called(behind(outer[1]))}) follows a linear layer ({called(behind(inner[1]))})",
             f"together they are one linear map{rank}" if narrow
             else "together they are one linear map, which one layer can be",

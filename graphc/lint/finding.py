@@ -78,20 +78,6 @@ class Findings(Sequence[Finding]):
     __repr__ = __str__
 
 
-def place(n: Node) -> Loc | None:
-    """The user's expression that a node comes from: its own, else that of the nearest node it is derived from."""
-    seen, queue = {n}, [n]
-    for current in queue:
-        for o in current.origins:
-            if o.loc is not None:
-                return o.loc
-            for parent in o.of:
-                if parent not in seen:
-                    seen.add(parent)
-                    queue.append(parent)
-    return None
-
-
 def called(n: Node) -> str:
     """What a text calls a node: an input or a parameter by its name, all else by its operation and type."""
     title = getattr(n.op, "title", "")

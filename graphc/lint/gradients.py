@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphc.errors import Loc
-from graphc.ir.node import Node, origin
+from graphc.ir.node import Node, nearest_location, origin
 from graphc.lint.bounds import Birth
-from graphc.lint.finding import Finding, Severity, called, place
+from graphc.lint.finding import Finding, Severity, called
 from graphc.lint.ranges import ALL, Range
 from graphc.lint.recognise import behind, is_leaf, is_row
 from graphc.lint.repairs import repair
@@ -44,7 +44,7 @@ def constant_losses(subject: Subject) -> Iterator[Finding]:
     else:
         return
     yield Finding(
-        "constant-loss", "warning", loss, place(loss), "the loss is a constant", why,
+        "constant-loss", "warning", loss, nearest_location(loss), "the loss is a constant", why,
         "check that the tensor you built the loss from is the one you mean",
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def dead_gradients(subject: Subject) -> Iterator[Finding]:
         return  # all of them are, for one reason that is reported once
     for w in subject.absent:
         yield Finding(
-            "dead-gradient", "warning", w, place(w), f"the loss does not depend on {called(w)}",
+            "dead-gradient", "warning", w, nearest_location(w), f"the loss does not depend on {called(w)}",
             "no path of the graph leads from it to the loss, so its gradient is zero everywhere",
             "leave it out of `wrt`, or check that the tensor you built the loss from is the one you mean",
         )  # fmt: skip
@@ -66,7 +66,7 @@ def dead_gradients(subject: Subject) -> Iterator[Finding]:
         reasons = list(dict.fromkeys(_reason(subject, n, k) for n, k in cuts))
         node = cuts[0][0] if cuts else w
         yield Finding(
-            "dead-gradient", "warning", node, place(node), f"the gradient by {called(w)} is zero everywhere",
+            "dead-gradient", "warning", node, nearest_location(node), f"the gradient by {called(w)} is zero everywhere",
             f"every path from it to the loss goes through {' or '.join(text for text, _ in reasons)}",
             reasons[0][1] if reasons else "",
         )  # fmt: skip
@@ -139,7 +139,7 @@ def integer_casts(subject: Subject) -> Iterator[Finding]:
             and any(u.type.dtype.is_float and not isinstance(u.op, Gather) for u in _through_integers(subject, n))
         ):  # fmt: skip
             yield Finding(
-                "int-cast-cuts-gradient", "warning", n, place(n),
+                "int-cast-cuts-gradient", "warning", n, nearest_location(n),
                 f"no gradient flows through the cast from {n.src[0].type.dtype} to {n.type.dtype}",
                 "integers have no slope, so what was cast counts as a constant in the gradient",
                 'drop the cast, or use gc.floor and gc.stop_gradient to say that it is meant: '
@@ -167,7 +167,7 @@ def nan_gradients(subject: Subject) -> Iterator[Finding]:
         chosen = _choice_around(subject, n)
         why, fix = repair(n, birth, chosen)
         yield Finding(
-            "nan-gradient", severity, n, place(n),
+            "nan-gradient", severity, n, nearest_location(n),
             f"the gradient through {n.op.label} can be NaN or infinite", why, fix,
         )  # fmt: skip
 
@@ -178,13 +178,13 @@ def rescued(subject: Subject) -> Iterator[Finding]:
 
     def record(rule: Rule, match: Match, new: Node) -> None:
         if rule.exact == "stable":
-            used.setdefault((rule.name, place(match.root)), (rule, match.root))
+            used.setdefault((rule.name, nearest_location(match.root)), (rule, match.root))
 
     with origin("gradient", of=(subject.written,)):
         simplify([subject.written], STABILITY, record=record)
     for rule, n in used.values():
         yield Finding(
-            "rescued", "note", n, place(n), f"{n.op.label} is computed by the rule {rule.name}",
+            "rescued", "note", n, nearest_location(n), f"{n.op.label} is computed by the rule {rule.name}",
             f"{rule.equation}: as written it overflows or cancels, in its value or in its gradient",
             "nothing is to be done",
         )  # fmt: skip

@@ -21,7 +21,7 @@ from graphc.autodiff.reverse import check_scalar, check_tensors
 from graphc.autodiff.trace import default_targets
 from graphc.errors import ArgumentError
 from graphc.ir.node import Node
-from graphc.lang.source import operation
+from graphc.lang.source import inspection
 from graphc.lang.tensor import Tensor
 from graphc.lint.chains import linear_collapses, saturating_chains
 from graphc.lint.finding import Finding, Findings
@@ -43,7 +43,7 @@ _ALWAYS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
 _SURE = (constant_losses, dead_gradients, broadcast_losses, softmax_twice, output_mismatches)
 
 
-@operation
+@inspection
 def lint(
     loss: Tensor,
     wrt: Tensor | Sequence[Tensor] | None = None,

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from graphc.ir.node import Node, toposort
-from graphc.lint.finding import Finding, called, place
+from graphc.ir.node import Node, nearest_location, toposort
+from graphc.lint.finding import Finding, called
 from graphc.lint.recognise import (
     behind,
     cross_entropies,
@@ -57,7 +57,7 @@ def broadcast_losses(subject: Subject) -> Iterator[Finding]:
             continue
         size = n.type.shape[-1]
         yield Finding(
-            "broadcast-loss", "warning", n, place(n),
+            "broadcast-loss", "warning", n, nearest_location(n),
             f"{column.type} against {row.type} in the loss is broadcast to {n.type}",
             f"every one of the {size} outputs is compared with every one of the {size} targets",
             f"give both one shape: gc.reshape(x, ({size!r},))" if isinstance(size, int)
@@ -97,7 +97,7 @@ def softmax_twice(subject: Subject) -> Iterator[Finding]:
         if outer is not None and softmax_of(behind(outer.logits)) is not None:
             inner = behind(outer.logits)
             yield Finding(
-                "softmax-twice", "warning", n, place(n), "softmax is applied to what is a softmax already",
+                "softmax-twice", "warning", n, nearest_location(n), "softmax is applied to what is a softmax already",
                 f"the inner one, {_line(inner)}, leaves numbers between 0 and 1, so the outer one can no longer "
                 "tell the classes apart",
                 "drop the first softmax: a cross-entropy from logits applies it itself",
@@ -105,7 +105,7 @@ def softmax_twice(subject: Subject) -> Iterator[Finding]:
 
 
 def _line(n: Node) -> str:
-    where = place(n)
+    where = nearest_location(n)
     return f"at {where}" if where is not None else called(n)
 
 
@@ -120,7 +120,7 @@ def output_mismatches(subject: Subject) -> Iterator[Finding]:
         squashed = behind(found.logits)
         if found.classes == 1:
             yield Finding(
-                "output-loss-mismatch", "warning", n, place(n), "softmax over one class is always 1",
+                "output-loss-mismatch", "warning", n, nearest_location(n), "softmax over one class is always 1",
                 "the cross-entropy of one class is 0 whatever the network says",
                 "use two outputs, or one with a binary cross-entropy: gc.sigmoid(y)",
             )  # fmt: skip
@@ -128,7 +128,7 @@ def output_mismatches(subject: Subject) -> Iterator[Finding]:
             limits = {"sigmoid": "between 0 and 1", "tanh": "between -1 and 1"}
             span = limits.get(squashed.op.label, "from 0 up")
             yield Finding(
-                "output-loss-mismatch", "warning", n, place(n),
+                "output-loss-mismatch", "warning", n, nearest_location(n),
                 f"the logits of a softmax cross-entropy are the result of {squashed.op.label}",
                 f"{squashed.op.label}, {_line(squashed)}, keeps them {span}, so that no class can become "
                 + ("unlikely" if squashed.op.label == "relu" else "sure"),
@@ -139,7 +139,7 @@ def output_mismatches(subject: Subject) -> Iterator[Finding]:
         inside = subject.bounds[p]
         if kind and p in subject.trained and not (inside.lo >= 0 and inside.hi <= 1):
             yield Finding(
-                "output-loss-mismatch", "warning", log, place(log),
+                "output-loss-mismatch", "warning", log, nearest_location(log),
                 f"a binary cross-entropy of probabilities is given the result of {kind}",
                 f"{kind} can be anything in {inside}, and a probability lies in [0, 1]",
                 "apply gc.sigmoid to it, or use the cross-entropy from logits",
@@ -152,7 +152,7 @@ def _softmax_under_squares(subject: Subject, n: Node) -> Iterator[Finding]:
         p, t = (strip(difference.src[j], (Expand, Reshape))[1] for j in (k, 1 - k))
         if softmax_of(p) and p in subject.trained and t not in subject.trained:
             yield Finding(
-                "output-loss-mismatch", "warning", n, place(n), "a softmax is compared by squared error",
+                "output-loss-mismatch", "warning", n, nearest_location(n), "a softmax is compared by squared error",
                 "where the softmax is sure and wrong, the slope of the squared error is nearly 0: it learns no more",
                 "use a cross-entropy of the logits: gc.log_softmax",
             )  # fmt: skip
@@ -172,6 +172,6 @@ def unused_inputs(subject: Subject, declared: Sequence[Node]) -> Iterator[Findin
     for n in declared:
         if n not in used:
             yield Finding(
-                "unused-input", "warning", n, place(n), f"the input {called(n)} is not used",
+                "unused-input", "warning", n, nearest_location(n), f"the input {called(n)} is not used",
                 "the loss does not depend on it", "leave it out, or use it",
             )  # fmt: skip

@@ -28,9 +28,9 @@ from graphc.autodiff.point import Point
 from graphc.ir.dims import evaluate as size_of
 from graphc.ir.dims import names
 from graphc.ir.evaluate import evaluate_nodes
-from graphc.ir.node import Node
+from graphc.ir.node import Node, nearest_location
 from graphc.ir.types import Array
-from graphc.lint.finding import Finding, place
+from graphc.lint.finding import Finding
 from graphc.lint.recognise import behind, is_row, log_softmax_of
 from graphc.lint.subject import Subject
 from graphc.ops.body import Body, body_of, evaluate
@@ -95,7 +95,7 @@ def first_losses(subject: Subject, point: Point) -> Iterator[Finding]:
         if min(found, found / rows) <= guessing + max(1.0, guessing) or not math.isfinite(found):
             continue
         yield Finding(
-            "first-loss", "warning", n, place(n),
+            "first-loss", "warning", n, nearest_location(n),
             f"the loss is {found:.3g} at this point, and guessing among {classes} classes costs "
             f"log {classes} = {guessing:.3g}",
             "an untrained network should not be surer than a guess: its first outputs are too far apart",
@@ -147,7 +147,7 @@ def saturated(subject: Subject, point: Point) -> Iterator[Finding]:
             continue
         largest = float(np.max(np.abs(values[n.src[0]])))
         yield Finding(
-            "saturating-chain", "warning", n, place(n),
+            "saturating-chain", "warning", n, nearest_location(n),
             f"{flat} of the {out.size} elements of {n.op.label} have a slope below 0.01 at this point",
             f"its operand reaches {largest:.3g} in size, where {n.op.label} is flat and hardly a gradient passes",
             "scale the inputs, or make the initial weights smaller",
@@ -174,7 +174,7 @@ def kinks(subject: Subject, point: Point) -> Iterator[Finding]:
         at = f" at {list(index)}" if index else ""
         more = f", and {len(hits) - 1} more" if len(hits) > 1 else ""
         yield Finding(
-            "kink-at-point", "note", n, place(n), f"{n.op.label} has no derivative{at}{more}",
+            "kink-at-point", "note", n, nearest_location(n), f"{n.op.label} has no derivative{at}{more}",
             _kink_text(n, operands, index), "move the point a little, or mean the convention",
         )  # fmt: skip
 
