@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from graphc.autodiff.check import gradcheck
 from graphc.autodiff.custom import custom_gradient, straight_through
 from graphc.autodiff.forward import jvp
-from graphc.autodiff.jacobian import hessian, jacobian
+from graphc.autodiff.jacobian import batch_jacobian, hessian, hvp, jacobian
 from graphc.autodiff.reverse import grad, vjp
 from graphc.errors import (
     ArgumentError,
@@ -40,6 +40,7 @@ from graphc.lang.functions import *
 from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
 from graphc.lint.lint import lint
 from graphc.runtime.compile import compile
+from graphc.runtime.trace_nan import trace_nan
 from graphc.show.backprop import backprop
 from graphc.show.derive import derive
 from graphc.show.render import render
@@ -63,6 +64,7 @@ __all__ = [
     "Tensor",
     "WeightsError",
     "backprop",
+    "batch_jacobian",
     "compile",
     "const",
     "custom_gradient",
@@ -70,6 +72,7 @@ __all__ = [
     "grad",
     "gradcheck",
     "hessian",
+    "hvp",
     "input",
     "inputs",
     "jacobian",
@@ -80,6 +83,7 @@ __all__ = [
     "render",
     "silence",
     "straight_through",
+    "trace_nan",
     "vjp",
 ]
 __all__ += _functions.__all__
