@@ -1,4 +1,4 @@
-"""The command line: `graphc demo`, `show`, `render`, `emit`, `ops`, `doctor`.
+"""The command line: `graphc demo`, `show`, `render`, `emit`, `lint`, `ops`, `doctor`.
 
 Each command on FILE[:NAME] takes a tensor, a model or a compiled function of a script: `graphc.script` says which.
 
@@ -166,6 +166,30 @@ def emit(
 
 @app.command()
 @reported
+def lint(
+    file: FileArgument,
+    at: Annotated[
+        str, typer.Option("--at", help='Values of inputs: x=-2,y=5; or "random".', metavar="VALUES")
+    ] = "",
+    silence: Annotated[str, typer.Option(help="Names of findings, with commas between.")] = "",
+) -> None:
+    """Say what is wrong with a loss and its gradients, before anything runs; ends with 1 where there is a warning."""
+    from graphc.lint.finding import Findings
+    from graphc.lint.lint import lint as lint_loss
+
+    name, target = find(file)
+    point = at if at == "random" else parse_at(at) or None
+    quiet = [word.strip() for word in silence.split(",") if word.strip()]
+    losses, inputs = _losses(target, name)
+    found = [f for loss in losses for f in unwrap(lint_loss)(loss, at=point, silence=quiet, inputs=inputs)]
+    findings = Findings(dict.fromkeys(found))
+    print(findings)
+    if findings.warnings:
+        raise typer.Exit(1)
+
+
+@app.command()
+@reported
 def ops(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, one object for each op.")] = False,
 ) -> None:
@@ -278,6 +302,23 @@ def _inputs(f: Tensor) -> tuple[Node, ...]:
     from graphc.ir.node import toposort
 
     return tuple(n for n in toposort([f.node]) if n.op.name == "input")
+
+
+def _losses(target: Target, name: str) -> tuple[list[Tensor], list[Tensor]]:
+    """The scalars of a target that are no gradients, and the inputs that none of its results needs."""
+    from graphc.ir.node import toposort
+    from graphc.lang.tensor import Tensor
+    from graphc.nn.model import Model
+    from graphc.runtime.births import of_gradient
+
+    if isinstance(target, (Tensor, Model)):
+        return [tensor_of(target)], []
+    scalars = [n for n in target.graph.outputs if n.type.rank == 0 and n.type.dtype.is_float]
+    losses = [Tensor(n) for n in scalars if of_gradient(n) is None]
+    if not losses:
+        raise ArgumentError(f"{name} has no scalar result to lint", fix="name a loss: FILE:NAME")
+    used = set(toposort(target.graph.roots))
+    return losses, [Tensor(n) for n in target.graph.inputs if n not in used]
 
 
 def _drawn(target: Target) -> Tensor | Function:
