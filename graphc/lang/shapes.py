@@ -1,39 +1,36 @@
-"""Functions that move elements: shapes, axes, indexing, joining.
+"""Functions of shapes and axes, and of tensors side by side.
 
 >>> from graphc.lang.tensor import input
 >>> X = input("X", shape=("N", 28, 28))
->>> reshape(X, ("N", -1)).shape, X[:, 2:, ::-1].shape
-((N, 784), (N, 26, 28))
+>>> reshape(X, ("N", -1)).shape, moveaxis(X, -1, 0).shape
+((N, 784), (28, N, 28))
 """
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 
-from graphc.errors import ArgumentError, DTypeError, ShapeError
+from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import Dim, Index, product
 from graphc.ir.node import Node, node
 from graphc.ir.types import shape_of
-from graphc.lang.apply import cast, common, expand, named
+from graphc.lang.apply import common, named
 from graphc.lang.reductions import Axis, axes_of
 from graphc.lang.source import operation
-from graphc.lang.tensor import Key, ShapeLike, Tensor, TensorLike, as_tensor
-from graphc.ops.elementwise import elementwise
-from graphc.ops.gather import Gather
-from graphc.ops.leaves import Iota
-from graphc.ops.views import Concat, Pad, Reshape, Slice, Transpose
+from graphc.lang.tensor import ShapeLike, Tensor, TensorLike, as_tensor
+from graphc.ops.views import Concat, Pad, Reshape, Transpose
 
 __all__ = [
+    "atleast_1d",
+    "atleast_2d",
     "concatenate",
     "expand_dims",
-    "one_hot",
-    "pad",
-    "pick",
+    "moveaxis",
+    "ravel",
     "reshape",
     "squeeze",
     "stack",
-    "take",
+    "swapaxes",
     "transpose",
 ]
 
@@ -116,16 +113,6 @@ def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
     return concatenate([expand_dims(t, axis) for t in tensors], axis)
 
 
-@operation
-def pad(
-    x: TensorLike, pad_width: int | Sequence[int | Sequence[int]], constant_values: float = 0.0
-) -> Tensor:
-    """Constant elements around: one number, or (before, after), or one such pair for each axis."""
-    t = as_tensor(x)
-    pairs = pad_pairs(pad_width, t.ndim)
-    return Tensor(pad_node(t.node, pairs, constant_values))
-
-
 def pad_node(n: Node, pairs: Sequence[tuple[Index, Index]], value: float = 0.0) -> Node:
     """A `pad` node, or the operand itself where there is nothing to add."""
     if all(p == (0, 0) for p in pairs):
@@ -134,106 +121,52 @@ def pad_node(n: Node, pairs: Sequence[tuple[Index, Index]], value: float = 0.0) 
     return node(Pad(lo, hi, (0,) * len(pairs), float(value)), n)
 
 
-def pad_pairs(width: int | Sequence[int | Sequence[int]], rank: int) -> list[tuple[int, int]]:
-    """NumPy's forms of a padding as one (before, after) for each axis."""
-    if isinstance(width, int):
-        return [(width, width)] * rank
-    items = list(width)
-    if len(items) == 2 and all(isinstance(v, int) for v in items) and rank != 2:
-        return [(items[0], items[1])] * rank  # type: ignore[list-item]
-    pairs = [(v, v) if isinstance(v, int) else (v[0], v[1]) for v in items]
-    if len(pairs) == 1:
-        pairs *= rank
-    if len(pairs) != rank:
-        raise ShapeError(f"a padding of {len(pairs)} axes does not fit a tensor of {rank}")
-    return pairs
-
-
-def getitem(x: Tensor, key: Key | tuple[Key, ...]) -> Tensor:
-    """Basic indexing: integers, slices, `...`, None; and one integer tensor, which gathers along axis 0."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if len(keys) == 1 and isinstance(keys[0], Tensor):
-        return take(x, keys[0], axis=0)
-    used = builtins.sum(k is not None and k is not Ellipsis for k in keys)
-    if used > x.ndim:
-        raise ShapeError(f"{used} indices for {named(x)}", why=f"it has {x.ndim} axes")
-    if not any(k is Ellipsis for k in keys):
-        keys.append(Ellipsis)
-    at = next(i for i, k in enumerate(keys) if k is Ellipsis)
-    keys[at : at + 1] = [slice(None)] * (x.ndim - used)
-    starts: list[Index] = []
-    steps: list[int] = []
-    sizes: list[Index] = []
-    final: list[Index] = []
-    dims = iter(x.shape)
-    for k in keys:
-        if k is None:
-            final.append(1)
-            continue
-        d = next(dims)
-        if isinstance(k, slice):
-            start, step, size = _range(k, d)
-            final.append(size)
-        elif isinstance(k, int):
-            if isinstance(d, int) and not -d <= k < d:
-                raise ShapeError(f"index {k} is out of bounds for an axis of size {d}")
-            start, step, size = (k if k >= 0 else d + k), 1, 1
-        else:
-            raise ArgumentError(f"cannot index by {k!r}", fix="use integers, slices, `...`, None, or gc.take")
-        starts.append(start)
-        steps.append(step)
-        sizes.append(size)
-    n = x.node
-    whole = all(a == 0 and s == 1 for a, s in zip(starts, steps, strict=True)) and tuple(sizes) == x.shape
-    if not whole:
-        n = node(Slice(tuple(starts), tuple(steps), tuple(sizes)), n)
-    return Tensor(n if n.type.shape == tuple(final) else node(Reshape(tuple(final)), n))
-
-
-def _range(s: slice, d: Index) -> tuple[Index, int, Index]:
-    """(start, step, size) of a slice; of a named dimension only bounds that do not depend on its size."""
-    if isinstance(d, int):
-        places = range(*s.indices(d))
-        return places.start, places.step, len(places)
-    step = 1 if s.step is None else int(s.step)
-    start, stop = s.start, s.stop
-    if step < 0:
-        if start is None and stop is None:
-            return d - 1, step, (d - 1) // -step + 1
-    else:
-        first: Index = 0 if start is None else start if start >= 0 else d + start
-        last: Index = d if stop is None else stop if stop >= 0 else d + stop
-        return first, step, (last - first + step - 1) // step
-    raise ShapeError(f"cannot slice the named dimension {d} by {s}", fix="use bounds that leave its size out")
+@operation
+def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
+    """Two axes in each other's place."""
+    t = as_tensor(x)
+    a, b = axis_of(t, axis1), axis_of(t, axis2)
+    order = list(range(t.ndim))
+    order[a], order[b] = b, a
+    return transpose(t, order)
 
 
 @operation
-def take(x: TensorLike, indices: TensorLike, axis: int = 0) -> Tensor:
-    """Elements of x at integer indices along an axis: rows of an embedding, for instance."""
-    t, index = as_tensor(x), as_tensor(indices)
-    (k,) = axes_of(t, axis)
-    if k == 0:
-        return Tensor(node(Gather(0), t.node, index.node))
-    moved = transpose(t, (k, *(a for a in range(t.ndim) if a != k)))
-    picked = Tensor(node(Gather(0), moved.node, index.node))  # [I..., before..., after...]
-    rank = index.ndim
-    before = tuple(range(rank, rank + k))
-    return transpose(picked, (*before, *range(rank), *range(rank + k, picked.ndim)))
+def moveaxis(x: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes at other positions; the rest keeps its order."""
+    t = as_tensor(x)
+    found = [(v,) if isinstance(v, int) else tuple(v) for v in (source, destination)]
+    places = [[axis_of(t, a) for a in axes] for axes in found]
+    if len(places[0]) != len(places[1]) or any(len(set(p)) != len(p) for p in places):
+        raise ArgumentError(
+            f"cannot move the axes {source} to {destination}", why="each axis needs one place of its own"
+        )
+    order = [a for a in range(t.ndim) if a not in places[0]]
+    for to, a in sorted(zip(places[1], places[0], strict=True)):
+        order.insert(to, a)
+    return transpose(t, order)
+
+
+def axis_of(t: Tensor, axis: int) -> int:
+    """An axis as a non-negative number."""
+    return axes_of(t, axis)[0]
 
 
 @operation
-def pick(x: TensorLike, labels: TensorLike) -> Tensor:
-    """One element for each row along the last axis: x[..., labels[...]]."""
-    t, index = as_tensor(x), as_tensor(labels)
-    return Tensor(node(Gather(t.ndim - 1), t.node, index.node))
+def ravel(x: TensorLike) -> Tensor:
+    """All elements in row-major order, as a vector."""
+    return reshape(x, -1)
 
 
 @operation
-def one_hot(labels: TensorLike, classes: int, dtype: object = "float32") -> Tensor:
-    """1 at each label, else 0, along a new last axis."""
-    t = as_tensor(labels)
-    if not t.dtype.is_integer:
-        raise DTypeError(f"the labels of one_hot are {t.node.type}", fix='cast them: labels.astype("int64")')
-    shape = (*t.shape, classes)
-    wide = expand(node(Reshape((*t.shape, 1)), t.node), shape)
-    return cast(Tensor(elementwise("equal", wide, node(Iota(shape, t.ndim, t.dtype)))), dtype)
+def atleast_1d(x: TensorLike) -> Tensor:
+    """A scalar as a vector of one element; anything else as it is."""
+    t = as_tensor(x)
+    return t if t.ndim else reshape(t, (1,))
+
+
+@operation
+def atleast_2d(x: TensorLike) -> Tensor:
+    """A scalar or vector as a matrix of one row; anything else as it is."""
+    t = as_tensor(x)
+    return t if t.ndim > 1 else reshape(t, (1, *t.shape) if t.ndim else (1, 1))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Scalar: TypeAlias = float | int | bool
 TensorLike: TypeAlias = Union["Tensor", Scalar, Array, Sequence[Any]]
 ShapeLike: TypeAlias = Sequence[int | str | Dim] | int | str
-Key: TypeAlias = Union[int, slice, EllipsisType, "Tensor", None]
+Key: TypeAlias = Union[int, slice, EllipsisType, "Tensor", Array, Sequence[int], None]
 
 
 class Tensor:
@@ -92,7 +92,7 @@ class Tensor:
 
     @operation
     def __getitem__(self, key: Key | tuple[Key, ...]) -> Tensor:
-        return _shapes.getitem(self, key)
+        return _indexing.getitem(self, key)
 
     @operation
     def __add__(self, other: TensorLike) -> Tensor:
@@ -297,6 +297,7 @@ def param(
 
 # The functions build on this class and its operators on them, so they are imported when it is complete.
 from graphc.lang import apply as _rows  # noqa: E402
+from graphc.lang import indexing as _indexing  # noqa: E402
 from graphc.lang import products as _products  # noqa: E402
 from graphc.lang import reductions as _reductions  # noqa: E402
 from graphc.lang import shapes as _shapes  # noqa: E402

@@ -85,13 +85,15 @@ class Gather(Op):
 
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
         x, index = operands
+        missing = np.asarray(np.nan if np.issubdtype(x.dtype, np.floating) else 0, x.dtype)
+        if x.shape[self.batch] == 0:
+            return np.full((*index.shape, *x.shape[self.batch + 1 :]), missing)
         inside, places = _wrapped(index, x.shape[self.batch])
         lead = np.ix_(*(np.arange(d) for d in index.shape[: self.batch])) if self.batch else ()
         lead = tuple(axis.reshape(axis.shape + (1,) * (index.ndim - self.batch)) for axis in lead)
         picked = x[(*lead, places)]
         inside = inside.reshape(inside.shape + (1,) * (picked.ndim - inside.ndim))
-        missing = np.nan if np.issubdtype(x.dtype, np.floating) else 0
-        return np.where(inside, picked, np.asarray(missing, dtype=x.dtype))
+        return np.where(inside, picked, missing)
 
     def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
         x, where = node.src
