@@ -170,7 +170,7 @@ class _ModuleEmitter:
         )
 
     def _call(self, name: str, call: Call, f: _Function, first_scratch: int) -> str:
-        w = Writer()
+        w = Writer(parameters=("data", "thread", "threads"))
         ix = Indexer(w, {})
         addresses = w.emit("load ptr, ptr %data, align 8", "addresses")
         dims = w.emit("getelementptr ptr, ptr %data, i64 1")
@@ -216,7 +216,7 @@ class _ModuleEmitter:
         return text + "\n\n" + _define(f"internal void @{name}.team(ptr %data) #0", team)
 
     def _entry(self, made: Sequence[Sequence[tuple[str, _Function]]]) -> str:
-        w = Writer()
+        w = Writer(parameters=("addresses", "dims"))
         ix = Indexer(w, {})
         data = w.alloca("ptr", 3, "data")
         variables = w.alloca("i64", max(1, len(self._variables)), "variables")

@@ -25,7 +25,7 @@ i.end:
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -99,9 +99,12 @@ class Scope:
 
 
 class Writer:
-    """Writes one function; see the module's text.  `location` is appended to every line (`, !dbg !7`)."""
+    """Writes one function; see the module's text.  `location` is appended to every line (`, !dbg !7`).
 
-    def __init__(self, fast: bool = False) -> None:
+    `parameters` are the names that the function's own parameters have: no hint may take them.
+    """
+
+    def __init__(self, fast: bool = False, parameters: Iterable[str] = ()) -> None:
         self.scopes = [Scope("entry")]
         self.location = ""
         # No nnan and no ninf: with them, the -inf that a maximum starts from would be undefined behaviour.
@@ -111,7 +114,7 @@ class Writer:
         # Pure instruction → the name of its result.  Its operands are in scope only while the result is.
         self._known: dict[str, str] = {}
         self._allocas: list[str] = []
-        self._names: dict[str, int] = {}
+        self._names = dict.fromkeys(("entry", *parameters), 1)  # labels are names too
 
     @property
     def depth(self) -> int:

@@ -70,7 +70,7 @@ class Place:
 
 def assemble(graph: Graph, clusters: Sequence[Cluster]) -> tuple[Program, Layout]:
     """The program of a graph, and where inputs, outputs and parameters are in its buffers."""
-    table = _Table()
+    table = _Table({d for n in graph.nodes for d in n.type.dims})
     top = _Assembly(graph, clusters, table)
     for n in graph.inputs:
         assert isinstance(n.op, Input)
@@ -91,10 +91,10 @@ def assemble(graph: Graph, clusters: Sequence[Cluster]) -> tuple[Program, Layout
 class _Table:
     """What the graph and the blocks inside it share: the buffers of the program, and all names."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: set[str]) -> None:
         self.buffers: list[ProgramBuffer] = []
         self.constants: dict[Node, Place] = {}
-        self.taken: set[str] = set()
+        self.taken = taken
         self.kernels = self.loops = 0
 
     def add(self, title: str, type: TensorType, role: Role, value: Array | None = None) -> int:

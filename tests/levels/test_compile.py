@@ -89,3 +89,12 @@ def test_outputs_that_are_not_computed() -> None:
             np.testing.assert_array_equal(found, expected)
             assert not np.may_share_memory(found, data)
             assert not np.may_share_memory(found, w.value)
+
+
+@pytest.mark.parametrize("name", ["data", "thread", "threads", "entry", "addresses", "dims", "out0", "lo"])
+def test_inputs_and_dimensions_may_have_any_name(name: str) -> None:
+    """Such as those that generated code uses itself."""
+    x, y = gc.input(name, ("N", 4)), gc.input("y", (name, 4))
+    fn = gc.compile([x, y], [gc.exp(x), gc.exp(y)], threads=2)
+    for value in fn(np.zeros((3, 4)), np.zeros((2, 4))):
+        np.testing.assert_array_equal(value, np.ones(value.shape))
