@@ -23,8 +23,9 @@ from graphc.ir.dims import Index, product
 from graphc.ir.node import node
 from graphc.ir.types import DType
 from graphc.lang.apply import apply, broadcast_to, cast, common, size_as, type_of
+from graphc.lang.indexing import take
 from graphc.lang.reductions import max as maximum_of
-from graphc.lang.shapes import concatenate, expand_dims, reshape, take, transpose
+from graphc.lang.shapes import concatenate, expand_dims, reshape, transpose
 from graphc.lang.source import operation
 from graphc.lang.tensor import ShapeLike, Tensor, TensorLike, as_tensor, const
 from graphc.lang.windows import Pair, image_of, known_sizes, per_axis

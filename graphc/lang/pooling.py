@@ -27,10 +27,11 @@ from graphc.ir.dims import Index, product
 from graphc.ir.node import Node, node
 from graphc.ir.types import DType
 from graphc.lang.apply import apply, expand, power, size_as
+from graphc.lang.indexing import take
 from graphc.lang.reductions import max as maximum_of
 from graphc.lang.reductions import mean
 from graphc.lang.reductions import sum as sum_of
-from graphc.lang.shapes import pad_node, reshape, take
+from graphc.lang.shapes import pad_node, reshape
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor, const
 from graphc.lang.windows import Padding, Pair, image_of, known_sizes, paddings, per_axis
