@@ -113,21 +113,19 @@ def _refuted(claim: Claim, k: int, e: ElementCheck) -> GradientError:
     )
 
 
-def is_additive(claim: Claim) -> bool:
-    """Whether the rule takes the upstreams of several results one at a time: r(u, v) = r(u, 0) + r(0, v)."""
-    if len(claim.upstreams) == 1:
-        return True
+def is_linear(claim: Claim) -> bool:
+    """Whether the rule is linear in the upstreams: r(u, v) = −(r(−2u, 0) + r(0, −2v)) / 2, at all the points."""
     downstream = list(claim.claimed.values())
     for point in _points(claim, None):
         sums = [0 * point.values[claim.xs[k]] for k in claim.claimed]
         for u in claim.upstreams:
-            alone = {v: 0 * point.values[v] for v in claim.upstreams if v is not u}
+            alone = {v: (-2 if v is u else 0) * point.values[v] for v in claim.upstreams}
             found = Point({**point.values, **alone}, point.dims).evaluate(downstream)
             sums = [s + found[d] for s, d in zip(sums, downstream, strict=True)]
         whole = point.evaluate(downstream)
         for s, d in zip(sums, downstream, strict=True):
             finite = np.isfinite(s) & np.isfinite(whole[d])
-            if not np.allclose(s[finite], whole[d][finite], rtol=1e-4, atol=1e-6):
+            if not np.allclose(-0.5 * s[finite], whole[d][finite], rtol=1e-4, atol=1e-6):
                 return False
     return True
 

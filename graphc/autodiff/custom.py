@@ -25,7 +25,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
-from graphc.autodiff.claim import Claim, check_claim, is_additive
+from graphc.autodiff.claim import Claim, check_claim, is_linear
 from graphc.autodiff.reverse import check_tensors
 from graphc.errors import ArgumentError, GradientError, GraphcError
 from graphc.ir.block import Block, Slot, slot, substitute
@@ -122,7 +122,7 @@ def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
             fix="give both one floating-point type",
         )
     rule = Block((a.type,) * 3, (slot(2, a.type),))
-    return Tensor(node(CustomGradient(rule, (0,), 1, 0, "straight-through"), a, b))
+    return Tensor(node(CustomGradient(rule, (0,), 1, 0, True, "straight-through"), a, b))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +214,12 @@ def _apply(
     rule = _block(everything, tuple(downstream.values()), f"the gradient rule of `{trace.name}`")
     names = tuple(_called(trace, k) for k in range(len(xs)))
     if at is None:
-        _check(trace.name, names, f, rule, tuple(downstream), not reason)
+        linear = _check(trace.name, names, f, rule, tuple(downstream), not reason)
     else:
-        _check_at(trace.name, names, f, rule, tuple(downstream), not reason, _point(trace, at))
+        linear = _check_at(trace.name, names, f, rule, tuple(downstream), not reason, _point(trace, at))
     actual = tuple(t.node for t in operands)
     values = f.inline(actual)
-    ops = (CustomGradient(rule, tuple(downstream), len(ys), j, reason) for j in range(len(ys)))
+    ops = (CustomGradient(rule, tuple(downstream), len(ys), j, linear, reason) for j in range(len(ys)))
     return tuple(Tensor(node(op, *values, *actual), y.name) for op, y in zip(ops, trace.ys, strict=True))
 
 
@@ -263,14 +263,15 @@ def _check_at(
     wrt: tuple[int, ...],
     claimed: bool,
     at: Sequence[Array] | None = None,
-) -> None:
-    """Raises GradientError where a claim is wrong, or the rule of several results is not linear."""
+) -> bool:
+    """Whether the rule is linear; raises GradientError where a claim is wrong, or several results need it to be."""
     xs, upstreams = (tuple(node(Input("", t)) for t in types) for types in (f.inputs, f.types))
     ys = f.inline(xs)
     claim = Claim(
         name, xs, ys, upstreams, dict(zip(wrt, rule.inline((*xs, *ys, *upstreams)), strict=True)), names
     )
-    if not is_additive(claim):
+    linear = is_linear(claim)
+    if not linear and len(ys) > 1:
         raise GradientError(
             f"the gradient rule of `{name}` is not linear in its upstreams",
             why=f"there are {len(ys)} results, and their upstreams arrive one at a time",
@@ -278,6 +279,7 @@ def _check_at(
         )
     if claimed:
         check_claim(claim, at)
+    return linear
 
 
 _check = functools.lru_cache(maxsize=256)(_check_at)

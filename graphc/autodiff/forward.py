@@ -29,6 +29,7 @@ from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor
 from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
+from graphc.ops.custom import CustomGradient
 from graphc.ops.elementwise import Cast, Elementwise, constant_like, elementwise, instantiate
 from graphc.ops.leaves import Input
 from graphc.ops.reduce import Reduce
@@ -130,4 +131,10 @@ def _tangent(n: Node, k: int, t: Node) -> Node | None:
         return node(op, *(t if j == k else s for j, s in enumerate(n.src)))
     u = node(Input("u", n.type))
     pulled = op.vjp(n, k, u)
+    if isinstance(op, CustomGradient) and not op.linear and pulled is not None:
+        raise GradientError(
+            f"a custom gradient ({op.reason}) has no forward mode",
+            why="its rule is not linear in upstream, so no derivative has it as its transpose",
+            fix="use reverse mode, or a rule that only scales upstream",
+        )
     return None if pulled is None else differentiate(pulled, (u,), seed=t).wrt[0]

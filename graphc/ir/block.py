@@ -29,7 +29,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias, cast
 
-
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, Op, node, origin, toposort
@@ -190,7 +189,8 @@ def blocks_inside(nodes: Sequence[Node]) -> tuple[Block, ...]:
     stack: list[tuple[Block, bool]] = []
 
     def push(of: Sequence[Node]) -> None:
-        held = (b for n in of if isinstance(n.op, BlockOp) for b in n.op.blocks)
+        # Loops and branches have blocks, and so have operations that hold a rule.
+        held = (b for n in of for b in getattr(n.op, "blocks", ()))
         stack.extend((b, False) for b in reversed(list(dict.fromkeys(held))))
 
     push(nodes)

@@ -14,7 +14,7 @@ when it was made (`graphc.autodiff.custom`), and else says why the gradient is d
 >>> f64 = TensorType.of("f64")
 >>> through = Block((f64, f64, f64), (slot(2, f64),))           # (x, y, upstream) → upstream
 >>> x = node(Input("x", f64))
->>> y = node(CustomGradient(through, (0,), 1, 0, "straight-through"), elementwise("round", x), x)
+>>> y = node(CustomGradient(through, (0,), 1, 0, True, "straight-through"), elementwise("round", x), x)
 >>> y.op.vjp(y, 1, x) is x, y.op.vjp(y, 0, x)
 (True, None)
 """
@@ -39,8 +39,8 @@ class CustomGradient(Op):
     """The value of operand `output`, with a rule for the gradient.
 
     The rule maps (xs, ys, upstreams of all ys) to the downstream of those xs that `wrt` counts; the others have
-    none.  The first `outputs` operands are the ys.  Upstreams of several results arrive one at a time, so that
-    their rule must be linear in them.
+    none.  The first `outputs` operands are the ys.  A rule is `linear` in the upstreams, unless it is deliberate
+    and has one result: the upstreams of several arrive one at a time.
     """
 
     name: ClassVar[str] = "custom_gradient"
@@ -48,7 +48,12 @@ class CustomGradient(Op):
     wrt: tuple[int, ...]
     outputs: int
     output: int
+    linear: bool
     reason: str
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return (self.rule,)
 
     def infer(self, *operands: TensorType) -> TensorType:
         ys, xs = operands[: self.outputs], operands[self.outputs :]

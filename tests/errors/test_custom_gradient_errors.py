@@ -190,3 +190,29 @@ the gradient rule of `<lambda>` is not linear in its upstreams
   fix: give each result a function with a rule of its own\
 """
     )
+
+
+def test_a_rule_that_is_not_linear_has_no_forward_mode() -> None:
+    clipped = gc.custom_gradient(
+        lambda x: x, lambda x, y, u: gc.clip(u, -1.0, 1.0), deliberate="gradient clipping"
+    )
+    signed = gc.custom_gradient(lambda x: x, lambda x, y, u: gc.sign(u), deliberate="sign descent")
+    x = gc.input("x", (2,))
+
+    def run() -> object:
+        return gc.jvp(clipped(x) * x, [x], x)
+
+    assert (
+        caught(run, GradientError)
+        == """\
+a custom gradient (gradient clipping) has no forward mode
+  test.py:1   return gc.jvp(clipped(x) * x, [x], x)
+                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  why: its rule is not linear in upstream, so no derivative has it as its transpose
+  fix: use reverse mode, or a rule that only scales upstream\
+"""
+    )
+    with pytest.raises(GradientError, match="has no forward mode"):
+        gc.jvp(signed(x), [x], x)
+    reversal = gc.custom_gradient(lambda x: x, lambda x, y, u: -u, deliberate="reversal")
+    gc.jvp(reversal(x), [x], x)

@@ -67,7 +67,7 @@ SAMPLES: dict[str, Callable[[], list[Node]]] = {
         reshaped(expanded(SCALAR, 1), *()),
     ],
     "custom-gradient": lambda: [
-        node(CustomGradient(THROUGH, (0,), 1, 0, "straight-through"), elementwise("round", A), A)
+        node(CustomGradient(THROUGH, (0,), 1, 0, True, "straight-through"), elementwise("round", A), A)
     ],
     "transpose-none": lambda: [transposed(A, 0, 1)],
     "transpose-transpose": lambda: [

@@ -7,10 +7,13 @@ import pytest
 
 import graphc as gc
 from graphc.autodiff.check import gradcheck
+from graphc.ir.graph import Graph
 from graphc.ir.node import toposort
+from graphc.ir.text import graph_text
 from graphc.ir.types import Array
 from graphc.lang.tensor import Tensor
 from graphc.ops.custom import CustomGradient
+from graphc.ops.registry import read_graph
 
 BACKENDS = ("reference", "interpreter", "llvm")
 
@@ -186,3 +189,16 @@ def test_gradcheck_says_that_a_gradient_is_deliberate() -> None:
     assert not report.ok
     assert "note: f contains a gradient that is deliberately another one: gradient reversal" in str(report)
     assert gradcheck(gc.sum(log1pexp(x)), x, at={x: [1.0, 2.0]})
+
+
+def test_the_text_of_a_graph_holds_its_rules() -> None:
+    x = gc.input("x", ("N",))
+    y = gc.sum(log1pexp(x)) + gc.sum(clipped(x))
+    text = graph_text(Graph("f", (x.node,), (y.node,)))
+    assert "linear=False, reason='clipping'" in text and text.count("block b") == 2
+    again = read_graph(text)
+    assert graph_text(again) == text
+    (new,) = again.inputs
+    gradient = gc.grad(Tensor(again.outputs[0]), Tensor(new))
+    fn = gc.compile([Tensor(new)], gradient, backend="reference")
+    np.testing.assert_allclose(fn([0.0, 1000.0]), [1.5, 2.0])
