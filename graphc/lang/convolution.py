@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import Index, product
 from graphc.ir.node import Node, node
-from graphc.ir.types import Shape
+from graphc.ir.types import Shape, shape_text
 from graphc.lang.apply import apply, common, named, type_of
 from graphc.lang.shapes import pad_node, reshape, stack
 from graphc.lang.source import operation
@@ -251,6 +251,14 @@ def _transposed(
         around = paddings(padding, a.shape[2:], kernel, strides, dilations)
     lo = [r - p for r, (p, _) in zip(reach, around, strict=True)]
     hi = [r - p + e for r, (_, p), e in zip(reach, around, beyond, strict=True)]
+    for d, s, r, before, after in zip(a.shape[2:], strides, reach, lo, hi, strict=True):
+        left = (d - 1) * s + 1 + before + after - r
+        if isinstance(left, int) and left < 1:
+            raise ShapeError(
+                f"nothing is left of {type_of(x)}, transposed with padding={padding!r}",
+                why=f"of {(d - 1) * s + 1 + r} elements, {r + r - before - after} are cut off",
+                fix="take a smaller padding",
+            )
     spread = Tensor(_spread(a.node, lo, hi, strides))
     axes = tuple(range(3, 3 + rank))
     split = reshape(b, (groups, channels // groups, *b.shape[1:]))
@@ -269,8 +277,6 @@ def _spread(n: Node, lo: Sequence[int], hi: Sequence[int], strides: Sequence[int
         return n
     starts = (*none, *(max(0, -v) for v in lo))
     cut = [d - max(0, -a) - max(0, -b) for d, a, b in zip(n.type.shape[2:], lo, hi, strict=True)]
-    if any(isinstance(d, int) and d < 0 for d in cut):
-        raise ShapeError("the padding of a transposed convolution cuts off more than there is")
     return node(Slice(starts, (1,) * n.type.rank, (*n.type.shape[:2], *cut)), n)
 
 
@@ -364,7 +370,7 @@ def fold(
         raise ShapeError(
             f"cannot fold {named(t)}: {t.node.type}" if t.name else f"cannot fold {t.node.type}",
             why=f"it must be [N,channels·{taps},{product(counts)}]: {taps} elements in each window, and "
-            f"{product(counts)} windows in {list(sizes)}",
+            f"{product(counts)} windows in {shape_text(sizes)}",
         )
     channels = t.shape[1] // taps
     columns = reshape(t, (t.shape[0], channels, taps, *counts))

@@ -21,10 +21,10 @@ import numpy as np
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import Index, product
 from graphc.ir.node import node
-from graphc.ir.types import DType
-from graphc.lang.apply import apply, broadcast_to, cast, common, size_as, type_of
-from graphc.lang.indexing import take
+from graphc.ir.types import DType, shape_of, shape_text
+from graphc.lang.apply import apply, as_float, broadcast_to, cast, common, size_as, type_of
 from graphc.lang.reductions import max as maximum_of
+from graphc.lang.indexing import take
 from graphc.lang.shapes import concatenate, expand_dims, reshape, transpose
 from graphc.lang.source import operation
 from graphc.lang.tensor import ShapeLike, Tensor, TensorLike, as_tensor, const
@@ -172,7 +172,7 @@ def affine_grid(theta: TensorLike, size: ShapeLike, align_corners: bool = False)
     rank = len(whole) - 2
     if rank not in (2, 3) or t.ndim != 3 or t.shape[1:] != (rank, rank + 1):
         raise ShapeError(
-            f"no affine grid of the size {whole} from {t.node.type}",
+            f"no affine grid of the size {shape_text(shape_of(whole))} from {t.node.type}",
             why="theta must be [N,2,3] for a size (N,C,H,W), or [N,3,4] for (N,C,D,H,W)",
         )
     sizes = per_axis([d for d in whole[2:] if isinstance(d, int)], rank, "the size of an affine grid")
@@ -300,7 +300,7 @@ def roi_pool(x: TensorLike, rois: TensorLike, output_size: Pair, spatial_scale: 
     order takes the gradient; regions take none.
     Source: R. Girshick, Fast R-CNN, arXiv:1504.08083.
     """
-    image, regions = common(x, rois)
+    image, regions = as_float(x), as_float(rois)
     if image.ndim != 4 or regions.ndim != 2 or regions.shape[1] != 5:
         raise ShapeError(
             f"cannot pool {type_of(x)} over {type_of(rois)}",

@@ -406,7 +406,9 @@ def _adaptive(rank: int, x: TensorLike, output_size: Pair, kind: Literal["avg", 
     if all(k == 1 for k in wanted):
         return global_avg_pool(t, keepdims=True) if kind == "avg" else global_max_pool(t, keepdims=True)
     sizes = known_sizes(t.shape[2:], "adaptive pooling")
-    if all(d % k == 0 and d for d, k in zip(sizes, wanted, strict=True)):
+    if 0 in sizes:
+        raise ShapeError(f"cannot pool {t.node.type}", why="the image is empty")
+    if all(d % k == 0 for d, k in zip(sizes, wanted, strict=True)):
         size = tuple(d // k for d, k in zip(sizes, wanted, strict=True))
         pool = _Pool(rank, t, size, None, 0, False)
         if kind == "max":
@@ -420,11 +422,9 @@ def _adaptive(rank: int, x: TensorLike, output_size: Pair, kind: Literal["avg", 
 
 def _parts(t: Tensor, axis: int, size: int, count: int, kind: Literal["avg", "max"]) -> Tensor:
     """The mean or maximum of `count` parts of an axis, each gathered as a row of its own."""
-    if size == 0:
-        raise ShapeError(f"cannot pool {t.node.type}", why="the image is empty")
     starts = np.arange(count) * size // count
     lengths = -(-(np.arange(1, count + 1) * size) // count) - starts
-    index = starts[:, None] + np.arange(max(1, lengths.max()))
+    index = starts[:, None] + np.arange(lengths.max())
     rows = take(t, const(np.minimum(index, size - 1)), axis)
     tail = (1,) * (t.ndim - 1 - axis)
     used = const((index < (starts + lengths)[:, None]).reshape(*index.shape, *tail))
