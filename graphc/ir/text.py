@@ -1,10 +1,13 @@
 """Level 1 as text: the printer, and the reader that gives the same graph back.
 
 ```
-text       ::= "graph" name line* "return" (ref ("," ref)*)?
+text       ::= block* "graph" name line* return
+block      ::= "block" name line* return         the body of a loop or a branch; `slot` lines are its operands
+return     ::= "return" (ref ("," ref)*)?
 line       ::= ref ":" type "=" operation ref* ("{" attribute ("," attribute)* "}")?
              | "update" ref "<-" ref
-attribute  ::= key "=" literal            literals as in Python, and inf, nan; named dimensions are strings
+attribute  ::= key "=" literal            literals as in Python, and inf, nan; named dimensions are strings,
+                                          and so are blocks: '@name', of a block that stands above
 ref        ::= "%" int                    operands stand before the nodes that use them
 ```
 
@@ -37,6 +40,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from graphc.errors import GraphcError, GraphError, Loc
+from graphc.ir.block import Block, Slot, blocks_inside
 from graphc.ir.dims import Dim, parse
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, Op, locations, node
@@ -44,12 +48,14 @@ from graphc.ir.types import TensorType, dtype_of
 from graphc.ir.verify import verify_graph
 
 
-def attribute_text(op: Op) -> str:
-    """Static attributes as `{axes=(1,)}`; dimensions that are no integers as strings."""
+def attribute_text(op: Op, blocks: Mapping[Block, str]) -> str:
+    """Static attributes as `{axes=(1,)}`; dimensions that are no integers, and blocks, as strings."""
 
     def plain(value: object) -> object:
         if isinstance(value, Dim):
             return str(value)
+        if isinstance(value, Block):
+            return blocks.get(value, str(value))
         if isinstance(value, tuple):
             return tuple(plain(v) for v in value)
         return getattr(value, "value", value) if hasattr(type(value), "__members__") else value
@@ -58,29 +64,47 @@ def attribute_text(op: Op) -> str:
     return " {" + ", ".join(f"{k}={plain(v)!r}" for k, v in found.items()) + "}" if found else ""
 
 
-def node_text(n: Node, number: Callable[[Node], str]) -> str:
-    """One line: `%3: f32[N] = sum %2 {axes=(1,)}`."""
+def node_text(n: Node, number: Callable[[Node], str], blocks: Mapping[Block, str] | None = None) -> str:
+    """One line: `%3: f32[N] = sum %2 {axes=(1,)}`; `blocks` are the names of blocks."""
     operands = "".join(f" {number(s)}" for s in n.src)
-    return f"{number(n)}: {n.type} = {n.op.label}{operands}{attribute_text(n.op)}"
+    return f"{number(n)}: {n.type} = {n.op.label}{operands}{attribute_text(n.op, blocks or {})}"
 
 
 def graph_text(graph: Graph, *, sources: bool = False) -> str:
-    """The text form, one node a line; with `sources`, each line says where it was written."""
-    lines = [f"graph {graph.name}"]
+    """The text form, one node a line; with `sources`, each line says where it was written.
 
-    def number(n: Node) -> str:
-        return f"%{graph.numbers[n]}"
+    The blocks of loops and branches stand above the graph, those inside others first.
+    """
+    names = {b: f"@b{k}" for k, b in enumerate(blocks_inside(graph.nodes))}
+    parts = [
+        _section("block", Graph(name[1:], b.slots, b.outputs), names, sources) for b, name in names.items()
+    ]
+    return "\n\n".join([*parts, _section("graph", graph, names, sources)])
 
-    rows = [(node_text(n, number), n) for n in graph.nodes]
+
+def _section(kind: str, graph: Graph, blocks: Mapping[Block, str], sources: bool) -> str:
+    lines = [f"{kind} {graph.name}", *_node_lines(graph, blocks, sources)]
+    lines.extend(f"  update %{graph.numbers[p]} <- %{graph.numbers[v]}" for p, v in graph.updates)
+    lines.append("  return" + ",".join(f" %{graph.numbers[o]}" for o in graph.outputs))
+    return "\n".join(lines)
+
+
+def node_lines(graph: Graph) -> dict[Node, str]:
+    """The line of each node in the text of a graph."""
+    names = {b: f"@b{k}" for k, b in enumerate(blocks_inside(graph.nodes))}
+    return dict(zip(graph.nodes, _node_lines(graph, names, False), strict=True))
+
+
+def _node_lines(graph: Graph, blocks: Mapping[Block, str], sources: bool) -> list[str]:
+    rows = [(node_text(n, lambda m: f"%{graph.numbers[m]}", blocks), n) for n in graph.nodes]
     width = min(72, max((len(text) for text, _ in rows), default=0))
+    lines = []
     for text, n in rows:
         where = locations(n) if sources else ()
         more = f"  (+{len(where) - 1})" if len(where) > 1 else ""
         place = f"{where[0]}  {where[0].text}".rstrip() if where else ""
         lines.append(f"  {text:<{width}}  # {place}{more}" if place else f"  {text}")
-    lines.extend(f"  update {number(p)} <- {number(v)}" for p, v in graph.updates)
-    lines.append("  return" + ",".join(f" {number(o)}" for o in graph.outputs))
-    return "\n".join(lines)
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +150,10 @@ class _Reader:
         self.defined: dict[int, _Line] = {}
         self.built: dict[int, Node] = {}
         self.types: dict[str, TensorType] = {}
+        self.blocks: dict[str, Block] = {}
 
     def graph(self) -> Graph:
-        name = ""
+        kind = name = ""
         updates: list[tuple[int, re.Match[str]]] = []
         ending: tuple[int, re.Match[str]] | None = None
         for at, line in enumerate(self.lines):
@@ -136,10 +161,10 @@ class _Reader:
             if not code.strip():
                 continue
             if not name:
-                head = re.fullmatch(r"\s*graph\s+(.*\S)\s*", code)
+                head = re.fullmatch(r"\s*(graph|block)\s+(.*\S)\s*", code)
                 if head is None:
                     raise self.error("this is no graph", at, fix='begin with a line "graph NAME"')
-                name = head[1]
+                kind, name = head[1], head[2]
             elif ending is not None:
                 raise self.error("the graph goes on after its return", at)
             elif found := _NODE.fullmatch(code):
@@ -151,25 +176,52 @@ class _Reader:
             elif found := _UPDATE.fullmatch(code):
                 updates.append((at, found))
             elif found := _RETURN.fullmatch(code):
-                ending = at, found
+                if kind == "graph":
+                    ending = at, found
+                    continue
+                if updates:
+                    raise self.error("a block updates no parameters", updates[0][0])
+                self.block(name, at, found)
+                name = ""
             else:
                 fix = "write `%3: f32[N] = sum %2 {axes=(1,)}`, an update or the return"
                 raise self.error(f"cannot read {line.strip()[:60]!r}", at, fix=fix)
         if ending is None:
             last = max(0, len(self.lines) - 1)
             raise self.error("the graph has no return", last, fix='end with a line "return %0"')
+        self.build()
+        return self.verified(name, updates, ending)
+
+    def build(self) -> None:
+        """All nodes of a graph or a block."""
         for defined in self.defined.values():
             self.built[defined.number] = self.node(defined)
-        return self.verified(name, updates, ending)
+
+    def block(self, name: str, at: int, ending: re.Match[str]) -> None:
+        """A block is complete; the next section has numbers of its own."""
+        self.build()
+        slots = {n.op.index: n for n in self.built.values() if isinstance(n.op, Slot)}
+        if sorted(slots) != list(range(len(slots))):
+            raise self.error(f"the slots of the block {name} are not 0 to {len(slots) - 1}", at)
+        if any(not isinstance(n.op, Slot) and n.op.name in ("input", "param") for n in self.built.values()):
+            raise self.error(
+                f"the block {name} has an input or a parameter", at, fix="give it a slot instead"
+            )
+        types = tuple(slots[k].type for k in range(len(slots)))
+        self.blocks[f"@{name}"] = Block(types, self.outputs(at, ending))
+        self.defined, self.built = {}, {}
+
+    def outputs(self, at: int, found: re.Match[str]) -> tuple[Node, ...]:
+        return tuple(
+            self.ref(int(r[0]), at, (found.start(1) + r.start() - 1, found.start(1) + r.end()))
+            for r in re.finditer(r"\d+", found[1])
+        )
 
     def verified(
         self, name: str, updates: list[tuple[int, re.Match[str]]], ending: tuple[int, re.Match[str]]
     ) -> Graph:
         at, found = ending
-        outputs = tuple(
-            self.ref(int(r[0]), at, (found.start(1) + r.start() - 1, found.start(1) + r.end()))
-            for r in re.finditer(r"\d+", found[1])
-        )
+        outputs = self.outputs(at, found)
         graph = Graph(
             name,
             tuple(n for n in dict.fromkeys(self.built.values()) if n.op.name == "input"),
@@ -241,7 +293,15 @@ class _Reader:
             raise GraphError("cannot read the attributes", fix="write them as {key=value, ...}")
         if len({k.arg for k in call.keywords}) < len(call.keywords):
             raise GraphError("an attribute is given twice")
-        return {k.arg: _literal(k.value) for k in call.keywords if k.arg is not None}
+        return {k.arg: self.attribute(_literal(k.value)) for k in call.keywords if k.arg is not None}
+
+    def attribute(self, value: object) -> object:
+        """A value; a name with @ is a block."""
+        if not isinstance(value, str) or not value.startswith("@"):
+            return value
+        if value not in self.blocks:
+            raise GraphError(f"there is no block {value!r} above", fix="write the block before the graph")
+        return self.blocks[value]
 
     def code(self, at: int) -> str:
         """A line without its comment."""

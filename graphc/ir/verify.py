@@ -5,11 +5,13 @@
 | `check_types`    | every type follows from the operation and the operands' types |
 | `check_leaves`   | leaves have no operands; every input that is read is declared |
 | `check_updates`  | what is updated is a parameter, once, by a value of its type |
+| `check_blocks`   | a block is closed: its leaves are its own slots and constants; and so are the blocks inside |
 """
 
 from __future__ import annotations
 
 from graphc.errors import GraphError
+from graphc.ir.block import Slot, blocks_inside
 from graphc.ir.graph import Graph
 
 
@@ -47,8 +49,19 @@ def check_updates(graph: Graph) -> None:
         seen.add(target)
 
 
+def check_blocks(graph: Graph) -> None:
+    for block in blocks_inside(graph.nodes):
+        for n in block.nodes:
+            if n.op.name in ("input", "param") or (isinstance(n.op, Slot) and n not in block.slots):
+                raise GraphError(
+                    f"a block of the graph {graph.name} reads {n.op.label} {n.type} from outside"
+                )
+        check_types(Graph("block", block.slots, block.outputs))
+
+
 def verify_graph(graph: Graph) -> None:
     """Run every check; raises GraphError."""
     check_types(graph)
     check_leaves(graph)
     check_updates(graph)
+    check_blocks(graph)

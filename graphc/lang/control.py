@@ -114,7 +114,7 @@ def _scanned(init: Tree, xs: Tree, length: int | str | Dim | None) -> tuple[Flat
     sizes = [t.shape[0] for t in elements.types]
     if length is None and not sizes:
         raise ArgumentError("a scan without xs needs its length", fix="say length=..., or give xs")
-    size = sizes[0] if length is None else shape_of(length)[0]
+    size = sizes[0] if length is None else shape_of((length,))[0]
     for path, t in zip(elements.paths, elements.types, strict=True):
         if t.shape[0] != size:
             what = f"length is {size}" if length is not None else f"xs{elements.paths[0]} has {size} elements"

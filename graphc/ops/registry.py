@@ -25,17 +25,21 @@ from typing import cast
 import numpy as np
 
 from graphc.errors import DTypeError, GraphError
+from graphc.ir.block import Block, Slot
 from graphc.ir.dims import evaluate, parse
 from graphc.ir.graph import Graph
 from graphc.ir.node import Op
 from graphc.ir.text import Operation, parse_graph
 from graphc.ir.types import Array, TensorType, dtype_of
 from graphc.ops.contract import Contract
+from graphc.ops.control import Cond, Scan, While
 from graphc.ops.conv import Conv
 from graphc.ops.custom import CustomGradient
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param, Variable
+from graphc.ops.linalg import Cholesky, TriangularSolve
+from graphc.ops.lu import Lu, LuDet, LuSolve
 from graphc.ops.rank import Rank
 from graphc.ops.recurrence import Recurrence, RunningArg
 from graphc.ops.reduce import Arg, Reduce
@@ -72,6 +76,16 @@ STRUCTURAL: Mapping[str, tuple[type[Op], int | None]] = {
     "custom_gradient": (CustomGradient, None),
     "gather": (Gather, 2),
     "scatter_add": (ScatterAdd, 2),
+    "cholesky": (Cholesky, 1),
+    "triangular_solve": (TriangularSolve, 2),
+    "lu": (Lu, 1),
+    "lu_solve": (LuSolve, 3),
+    "lu_det": (LuDet, 2),
+    "lu_logabsdet": (LuDet, 2),
+    "lu_sign": (LuDet, 2),
+    "scan": (Scan, None),
+    "cond": (Cond, None),
+    "while_loop": (While, None),
 }
 """The class behind each printed name, and how many operands it takes (None: one or more)."""
 
@@ -89,6 +103,7 @@ def operations() -> Mapping[str, Operation]:
         "param": Operation(0, lambda given, type: Param(_title(given), type, Variable(_zeros(type)))),
         "const": Operation(0, lambda given, type: Const.of(_constant(given, type), type.dtype)),
     }
+    found["slot"] = Operation(0, lambda given, type: Slot(_slot_index(given), type))
     for label, (cls, arity) in STRUCTURAL.items():
         found[label] = Operation(arity, functools.partial(_structural, label, cls))
     for row in ROWS.values():
@@ -150,12 +165,26 @@ def _index(value: object) -> object:
     return parse(value) if isinstance(value, str) else _int(value)
 
 
+def _bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(value)
+    return value
+
+
+def _block(value: object) -> Block:
+    if not isinstance(value, Block):
+        raise TypeError(value)
+    return value
+
+
 READERS: Mapping[str, Callable[[object], object]] = {
     "int": _int,
     "float": _float,
     "str": _word,
     "tuple[int, ...]": lambda value: tuple(_int(v) for v in _items(value)),
     "Index": _index,
+    "Block": _block,
+    "bool": _bool,
     "Shape": lambda value: tuple(_index(v) for v in _items(value)),
     "DType": lambda value: dtype_of(_word(value)),
 }
@@ -165,6 +194,11 @@ READERS: Mapping[str, Callable[[object], object]] = {
 def _title(given: Mapping[str, object]) -> str:
     _expect("a leaf", given, "name")
     return _word(given["name"])
+
+
+def _slot_index(given: Mapping[str, object]) -> int:
+    _expect("slot", given, "index")
+    return _int(given["index"])
 
 
 def _sizes(type: TensorType) -> list[int]:

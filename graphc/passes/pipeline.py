@@ -6,9 +6,11 @@
 | `fold`      | computes what depends on constants only                                            |
 | `stability` | replaces formulas that overflow or cancel by ones that do not                      |
 | `algebra`   | removes and simplifies operations, views, sums and contractions                    |
+| `control`   | merges and simplifies loops and branches (`graphc.passes.control`)                 |
 | `dead`      | drops updates that change nothing, and says what the outputs no longer need        |
 
-The tuple is run again until a round changes nothing.
+Each pass works on the graph, then on the blocks of its loops and branches.  The tuple is run again until a
+round changes nothing.
 
 >>> from graphc.lang.tensor import input
 >>> x = input("x", ("N",))
@@ -33,6 +35,7 @@ from graphc.errors import ArgumentError, InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ir.verify import verify_graph
+from graphc.passes.control import control, inside_blocks
 from graphc.passes.log import Log
 from graphc.passes.merge import merge, report
 from graphc.passes.pattern import Match
@@ -90,6 +93,10 @@ def _merge(graph: Graph, context: Context) -> Graph:
     return merge(graph, context.log)
 
 
+def _control(graph: Graph, context: Context) -> Graph:
+    return control(graph, context.log)
+
+
 def _dead(graph: Graph, context: Context) -> Graph:
     """update p ← p … → nothing.  Nodes need no removal: a graph holds what its roots need, and no more."""
     updates = tuple((target, value) for target, value in graph.updates if target is not value)
@@ -108,6 +115,7 @@ PIPELINE: tuple[Pass, ...] = (
     _rewriting("fold"),
     _rewriting("stability"),
     _rewriting("algebra"),
+    Pass("control", _control),
     Pass("dead", _dead),
 )
 """The order of the passes is the order of this tuple."""
@@ -146,10 +154,15 @@ def optimize(graph: Graph, *, disable: Collection[str] = (), fast: bool = False)
     return current, log
 
 
+def run_inside(step: Pass, graph: Graph, context: Context) -> Graph:
+    """One pass on a graph, and on the blocks inside it."""
+    return inside_blocks(step.run(graph, context), lambda body: run_inside(step, body, context), context.log)
+
+
 def run_pass(step: Pass, graph: Graph, context: Context) -> Graph:
     """One pass: timed, and its result verified; InternalError names the pass that breaks a graph."""
     start = time.perf_counter()
-    result = step.run(graph, context)
+    result = run_inside(step, graph, context)
     if [n.type for n in result.outputs] != [n.type for n in graph.outputs]:
         raise InternalError(f"the pass {step.name} changes the type of an output")
     if result != graph:

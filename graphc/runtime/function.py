@@ -30,7 +30,7 @@ from graphc.errors import ArgumentError
 from graphc.ir.dims import Dim, evaluate
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.ir.text import graph_text
+from graphc.ir.text import graph_text, node_lines
 from graphc.ir.types import Array, shape_text
 from graphc.kernel.assemble import Layout
 from graphc.kernel.memory import ALIGNMENT, plan
@@ -314,11 +314,16 @@ class Function:
 
 
 def fused_text(graph: Graph, clusters: Sequence[Cluster]) -> str:
-    """The cover: for each kernel the nodes that it computes, with `*` at those that it stores."""
+    """The cover: for each kernel the nodes that it computes, with `*` at those that it stores.
+
+    A loop or a branch is followed by the cover of each of its blocks.
+    """
     lines = [f"graph {graph.name}, {len(clusters)} kernel{'s' * (len(clusters) != 1)}"]
-    text = dict(zip(graph.nodes, graph_text(graph).splitlines()[1:], strict=False))
+    text = node_lines(graph)
     for k, c in enumerate(clusters):
         reads = ", ".join(f"%{graph.numbers[n]}" for n in c.inputs)
         lines.append(f"k{k}: reads {reads or 'nothing'}")
         lines.extend(f"  {'*' if n in c.roots else ' '}{text[n]}" for n in c.nodes)
+        for body in c.bodies:
+            lines.extend("    " + line for line in fused_text(body.graph, body.clusters).splitlines())
     return "\n".join(lines)
