@@ -16,9 +16,11 @@
 | `graphc.lang.ordering`    | sort, argsort, top_k, medians and quantiles |
 | `graphc.lang.statistics`  | var, std, norm, maxout |
 | `graphc.lang.einsum`      | einsum |
-| `graphc.lang.convolution` | convolution, its transpose, patches |
+| `graphc.lang.convolution` | convolution and its transpose |
+| `graphc.lang.patches`     | windows as columns |
 | `graphc.lang.pooling`     | pooling and unpooling |
-| `graphc.lang.images`      | resize, crop, warp, regions of interest |
+| `graphc.lang.regions`     | pooling over the whole, parts, regions of interest |
+| `graphc.lang.images`      | resize, crop, warp |
 | `graphc.lang.normalization` | batch, layer, group, local response normalisation |
 | `graphc.lang.random`      | counter-based random numbers |
 | `graphc.lang.control`     | loops and branches: scan, cond, while_loop |
@@ -46,10 +48,12 @@ from graphc.lang import linalg as _linalg
 from graphc.lang import normalization as _normalization
 from graphc.lang import ordering as _ordering
 from graphc.lang import padding as _padding
+from graphc.lang import patches as _patches
 from graphc.lang import pooling as _pooling
 from graphc.lang import products as _products
 from graphc.lang import random as _random
 from graphc.lang import reductions as _reductions
+from graphc.lang import regions as _regions
 from graphc.lang import shapes as _shapes
 from graphc.lang import statistics as _statistics
 from graphc.lang.apply import *
@@ -66,10 +70,12 @@ from graphc.lang.linalg import *
 from graphc.lang.normalization import *
 from graphc.lang.ordering import *
 from graphc.lang.padding import *
+from graphc.lang.patches import *
 from graphc.lang.pooling import *
 from graphc.lang.products import *
 from graphc.lang.random import *
 from graphc.lang.reductions import *
+from graphc.lang.regions import *
 from graphc.lang.shapes import *
 from graphc.lang.statistics import *
 
@@ -89,6 +95,8 @@ __all__ += _normalization.__all__
 __all__ += _ordering.__all__
 __all__ += _padding.__all__
 __all__ += _pooling.__all__
+__all__ += _patches.__all__
+__all__ += _regions.__all__
 __all__ += _products.__all__
 __all__ += _random.__all__
 __all__ += _reductions.__all__

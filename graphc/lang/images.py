@@ -1,4 +1,4 @@
-"""Images resampled: resized, cropped, warped, and pooled over regions of interest.
+"""Images resampled: resized, cropped and warped.
 
 Positions between pixels follow PyTorch: pixel k covers the interval from k to k + 1 (`align_corners=False`), or
 the outermost pixels lie at the ends (`align_corners=True`).
@@ -22,15 +22,13 @@ from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import Index, product
 from graphc.ir.node import node
 from graphc.ir.types import DType, shape_of, shape_text
-from graphc.lang.apply import apply, as_float, broadcast_to, cast, common, size_as, type_of
-from graphc.lang.reductions import max as maximum_of
+from graphc.lang.apply import apply, broadcast_to, cast, common, size_as, type_of
 from graphc.lang.indexing import take
 from graphc.lang.shapes import concatenate, expand_dims, reshape, transpose
 from graphc.lang.source import operation
 from graphc.lang.tensor import ShapeLike, Tensor, TensorLike, as_tensor, const
 from graphc.lang.windows import Pair, image_of, known_sizes, per_axis
 from graphc.ops.gather import Gather
-from graphc.ops.leaves import Iota
 
 __all__ = [
     "affine_grid",
@@ -39,7 +37,6 @@ __all__ = [
     "crop",
     "grid_sample",
     "resize",
-    "roi_pool",
     "upsample",
 ]
 
@@ -285,59 +282,3 @@ def affine_warp(
     sizes = known_sizes(t.shape[2:], "a warp") if size is None else per_axis(size, rank, "size")
     grid = affine_grid(m, (*t.shape[:2], *sizes), align_corners)
     return grid_sample(t, grid, mode, padding_mode, align_corners)
-
-
-# ---- regions of interest ---------------------------------------------------------------------------------
-
-
-@operation
-def roi_pool(x: TensorLike, rois: TensorLike, output_size: Pair, spatial_scale: float = 1.0) -> Tensor:
-    """The maxima of x[N,C,H,W] over parts of regions rois[K,5]: [K,C,*output_size], as in torchvision.
-
-    A region is (sample, x1, y1, x2, y2).  Its corners, times `spatial_scale`, are rounded (halves away from 0) and
-    belong to it, so that it is max(1, x2 − x1 + 1) wide; part i of k goes from floor(i·width/k) to
-    ceil((i + 1)·width/k), cut to the image.  A part without pixels is 0.  The first of equal maxima in row-major
-    order takes the gradient; regions take none.
-    Source: R. Girshick, Fast R-CNN, arXiv:1504.08083.
-    """
-    image, regions = as_float(x), as_float(rois)
-    if image.ndim != 4 or regions.ndim != 2 or regions.shape[1] != 5:
-        raise ShapeError(
-            f"cannot pool {type_of(x)} over {type_of(rois)}",
-            why="they must be [N,C,H,W] and [K,5]: (sample, x1, y1, x2, y2)",
-        )
-    counts = per_axis(output_size, 2, "output_size")
-    regions = apply("stop_gradient", regions)
-    picked = take(image, cast(regions[:, 0], DType.I64), axis=0)  # [K,C,H,W]
-    masks = []
-    for axis, count in enumerate(counts):
-        start, end = (_rounded(regions[:, k] * spatial_scale) for k in (2 - axis, 4 - axis))
-        masks.append(_parts(start, end, image.shape[2 + axis], count))
-    rows, columns = masks  # [K,count,size]
-    # Columns first, then rows: of equal maxima the first in row-major order is the first of its row.
-    wide = apply("where", columns[:, None, None], expand_dims(picked, 3), float("-inf"))
-    across = maximum_of(wide, axis=4)  # [K,C,H,PW]
-    tall = apply("where", expand_dims(rows[:, None], 4), expand_dims(across, 2), float("-inf"))
-    empty = apply("logical_not", _any(rows)[:, :, None]), apply("logical_not", _any(columns)[:, None])
-    nothing = expand_dims(apply("logical_or", *empty), 1)
-    return apply("where", nothing, 0.0, maximum_of(tall, axis=3))
-
-
-def _rounded(v: Tensor) -> Tensor:
-    """The nearest integer; halves away from zero."""
-    return apply("sign", v) * apply("floor", apply("abs", v) + 0.5)
-
-
-def _parts(start: Tensor, end: Tensor, size: Index, count: int) -> Tensor:
-    """Whether pixel j of an axis is in part i of region k: [K,count,size]."""
-    width = apply("maximum", end - start + 1.0, 1.0) / float(count)
-    part = Tensor(node(Iota((1, count), 1, start.dtype)))
-    first = apply("floor", part * width[:, None]) + start[:, None]
-    last = apply("ceil", (part + 1.0) * width[:, None]) + start[:, None]
-    pixel = Tensor(node(Iota((1, 1, size), 2, start.dtype)))
-    return apply("logical_and", expand_dims(first, 2) <= pixel, pixel < expand_dims(last, 2))
-
-
-def _any(mask: Tensor) -> Tensor:
-    """Whether a row of [K,count,size] holds anything: [K,count]."""
-    return maximum_of(cast(mask, DType.I32), axis=2) > 0
