@@ -40,6 +40,8 @@ from graphc.ops.control import Cond, Scan, While
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Elementwise
 from graphc.ops.leaves import Const, Input, Param
+from graphc.ops.linalg import Cholesky, TriangularSolve
+from graphc.ops.lu import Lu, LuDet, LuSolve
 from graphc.ops.rank import Rank
 from graphc.ops.recurrence import Recurrence
 from graphc.ops.reduce import Arg, Reduce
@@ -390,6 +392,16 @@ def cluster_flops(c: Cluster) -> Index:
                 work = product(size) * n.type.elements
             case WindowScatter(size=size):
                 work = product(size) * n.src[1].type.elements
+            case Cholesky():
+                work = (n.type.shape[-1] * n.type.elements) // 3
+            case Lu():
+                work = (2 * n.type.shape[-2] * n.type.elements) // 3
+            case TriangularSolve():
+                work = n.type.shape[-2] * n.type.elements
+            case LuSolve():
+                work = 2 * n.type.shape[-2] * n.type.elements
+            case LuDet():
+                work = n.src[1].type.shape[-2] * n.type.elements
             case _:
                 continue
         total = work + total
