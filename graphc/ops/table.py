@@ -23,16 +23,18 @@ belongs is there to be read.  Formulas are written so that a NaN in an operand r
 
 >>> ROWS["tanh"].local(0)
 1 - out**2
->>> print(ROWS["sigmoid"].body)
+>>> print(ROWS["log_sigmoid"].body)
 (a):
-  t0 = abs a
-  t1 = neg t0
-  t2 = exp t1
-  t3 = le 0, a
-  t4 = select t3, 1, t2
-  t5 = add 1, t2
-  t6 = div t4, t5
-  return t6
+  t0 = neg a
+  t1 = abs t0
+  t2 = neg t1
+  t3 = exp t2
+  t4 = log1p t3
+  t5 = lt t0, 0
+  t6 = select t5, 0, t0
+  t7 = add t4, t6
+  t8 = neg t7
+  return t8
 >>> [row.name for row in ROWS.values() if row.kink == "x == 0"]
 ['relu', 'leaky_relu', 'elu', 'selu', 'abs', 'sign', 'heaviside']
 """
@@ -75,9 +77,10 @@ def row(
     )  # fmt: skip
 
 
-# The constants of selu; the argument of gelu_tanh, doubled; the size of (x, y), 1 instead of 0.
+# The constants of selu; the argument of gelu_tanh, doubled; the size of (x, y), 1 instead of 0; a rough cube root.
 _SCALE, _ALPHA = "1.0507009873554804934", "1.6732632423543772848"
 _CUBIC = "2*sqrt(2/pi)*(x + 0.044715*x**3)"
+_ROOT = "pow(abs(x), 1/3)"
 _SIZE = "(1 if x == 0 and y == 0 else hypot(x, y))"
 
 # fmt: off
@@ -115,9 +118,10 @@ _TABLE = (
 
     # ---- roots, exponentials, logarithms -------------------------------------------------------------------
     row("sqrt", "x", "sqrt(x)", grad={"x": "1/(2*out)"}, domain="x > 0", numpy="sqrt", doc="square root"),
-    row("cbrt", "x", "x**(1/3) if x >= 0 else -(-x)**(1/3)",     # one step of Newton's after the power
-        compute="sign(x) * (pow(abs(x), 1/3) if pow(abs(x), 1/3)**3 == abs(x) else"
-                " pow(abs(x), 1/3) - (pow(abs(x), 1/3) - abs(x)/pow(abs(x), 1/3)**2)/3)",
+    row("cbrt", "x", "x**(1/3) if x >= 0 else -(-x)**(1/3)",
+        # Written in calls, lest SymPy multiply them out: one step of Newton's puts the power's last bits right.
+        compute=f"sign(x) * ({_ROOT} if x == 0 or reciprocal(abs(x)) == 0 else"               # 0 or infinite
+                f" sub({_ROOT}, div(sub({_ROOT}, div(abs(x), square({_ROOT}))), 3)))",
         grad={"x": "1/(3*out**2)"}, domain="x != 0", numpy="cbrt", doc="cube root, of negative numbers too"),
     row("rsqrt", "x", "1/sqrt(x)", grad={"x": "-out/(2*x)"}, domain="x > 0", doc="one over the square root"),
     row("exp", "x", "exp(x)", grad={"x": "out"}, numpy="exp", doc="exponential"),
@@ -130,7 +134,7 @@ _TABLE = (
         compute="round(log(x)/log(2)) if pow(2, round(log(x)/log(2))) == x else log(x)/log(2)",
         grad={"x": "1/(x*log(2))"}, domain="x > 0", numpy="log2", doc="logarithm to the base 2, exact at its powers"),
     row("log10", "x", "log(x)/log(10)",
-        compute="round(log(x)/log(10)) if pow(10, round(log(x)/log(10))) == x else log(x)/log(10)",
+        compute="round(log(x)/log(10)) if pow(10, round(log(x)/log(10))) == x and x > 1e-30 else log(x)/log(10)",
         grad={"x": "1/(x*log(10))"}, domain="x > 0", numpy="log10",
         doc="logarithm to the base 10, exact at its powers"),
     row("xlogy", "x y", "x*log(y)",
@@ -170,13 +174,12 @@ _TABLE = (
     row("lgamma", "x", "lgamma(x)", grad={"x": "digamma(x)"}, domain="x > 0", doc="log |Γ(x)|"),
     row("digamma", "x", "digamma(x)", grad={"x": "polygamma(1, x)"}, domain="x > 0", doc="derivative of lgamma"),
     row("polygamma", "n x", "polygamma(floor(n), x)", compute="polygamma(n, x)",
-        grad={"n": "0", "x": "polygamma(n + 1, x)"}, domain="x > 0 and n >= 0 and n == floor(n)",
+        grad={"n": "0", "x": "polygamma(n + 1, x)"}, domain="x > 0 and 0 <= n and n <= 170 and n == floor(n)",
         convention="n is an order, a whole number: it has no gradient", doc="n-th derivative of digamma"),
 
     # ---- activations ---------------------------------------------------------------------------------------
     row("sigmoid", "x", "1/(1 + exp(-x))",
-        compute="(1 if x >= 0 else exp(-abs(x))) / (1 + exp(-abs(x)))",     # exp never overflows
-        grad={"x": "out * (1 - out)"}, also="expit", tex=r"\sigma", doc="logistic function"),
+        compute="sigmoid(x)", grad={"x": "out * (1 - out)"}, also="expit", tex=r"\sigma", doc="logistic function"),
     row("log_sigmoid", "x", "-log(1 + exp(-x))", compute="-softplus(-x)", grad={"x": "sigmoid(-x)"},
         also="logsigmoid", doc="log of the logistic function"),
     row("relu", "x", "x if x > 0 else 0",
@@ -217,7 +220,7 @@ _TABLE = (
         grad={"x": "tanh(softplus(x)) + multiply_no_nan(x, sigmoid(x)*(1 - tanh(softplus(x))**2))"},
         doc="x tanh(softplus(x)) (Misra, arXiv:1908.08681)"),
     row("gelu", "x", "x*(1 + erf(x/sqrt(2)))/2",
-        compute="multiply_no_nan(x, erfc(-x/sqrt(2)))/2",   # 1 + erf would cancel in the left tail
+        compute="multiply_no_nan(x/2, erfc(-x/sqrt(2)))",   # 1 + erf would cancel in the left tail
         grad={"x": "erfc(-x/sqrt(2))/2 + multiply_no_nan(x, exp(-x**2/2))/sqrt(2*pi)"},
         doc="x times the normal distribution function (Hendrycks and Gimpel, arXiv:1606.08415)"),
     row("gelu_tanh", "x", "x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2",

@@ -58,12 +58,12 @@ def test_commutative_rows_are_those_whose_operands_can_be_exchanged(r: Row) -> N
 def test_the_printed_body_is_one_step_per_line() -> None:
     assert ROWS["gelu"].body.text(["x"]) == "\n".join([
         "(x):",
-        "  t0 = mul -0.7071067811865476, x",
-        "  t1 = erfc t0",
-        "  t2 = mul x, t1",
-        "  t3 = eq t1, 0",
-        "  t4 = select t3, 0, t2",
-        "  t5 = mul 0.5, t4",
+        "  t0 = mul 0.5, x",
+        "  t1 = mul -0.7071067811865476, x",
+        "  t2 = erfc t1",
+        "  t3 = mul t0, t2",
+        "  t4 = eq t2, 0",
+        "  t5 = select t4, 0, t3",
         "  return t5",
     ])  # fmt: skip
     assert str(ROWS["stop_gradient"].body) == "(a):\n  return a"

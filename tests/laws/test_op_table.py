@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 import sympy
+from elementwise_oracle import (
+    INF,
+    NAN,
+    NUMERIC,
+    budget,
+    by_name,
+    errors,
+    grid,
+    lowest,
+    smooth_points,
+    worst,
+)
 
 from graphc.errors import InternalError
 from graphc.ops.body import Body, body_of, evaluate
@@ -23,15 +33,9 @@ from graphc.ops.prove import prove_equal, prove_row
 from graphc.ops.row import row_named
 from graphc.ops.table import ROWS, Row, row
 
-NUMERIC = [r for r in ROWS.values() if r.differentiable and r.dtype != "select"]
 CLAIMS = [r for r in ROWS.values() if r.compute or r.grad]
 FLOATS = (np.float32, np.float64)
-INF, NAN = math.inf, math.nan
 X, Y = symbol("x"), symbol("y")
-
-
-def by_name(r: Row) -> str:
-    return r.name
 
 
 def inlined(body: Body) -> Body:
@@ -54,18 +58,29 @@ def downstream(name: str, *operands: Any, up: float, k: int) -> float:
 # ---- proofs ----------------------------------------------------------------------------------------------
 
 
+# What SymPy does not prove survives sampling at 50 digits, edge points included: chains of conditions, mostly.
+SAMPLED = {
+    "hypot": ("compute",), "log2": ("compute",), "log10": ("compute",), "softsign": ("compute",),
+    "polygamma": ("compute", "∂/∂x"), "relu6": ("compute", "∂/∂x"), "hard_tanh": ("compute", "∂/∂x"),
+    "hard_sigmoid": ("compute", "∂/∂x"), "hard_swish": ("compute",), "clip": ("compute", "∂/∂x"),
+    "soft_shrink": ("compute", "∂/∂x", "∂/∂threshold"), "right_shift": ("compute",),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("r", CLAIMS, ids=by_name)
 def test_each_claim_of_a_row_is_proved(r: Row) -> None:
     verdicts = prove_row(r)
     assert len(verdicts) == len(r.grad) + (r.compute is not None)
     for claim, proof in verdicts.items():
-        assert proof.kind == ("stated" if r.detached else "proved"), f"{r.name} {claim}: {proof}"
+        allowed = ("sampled", "proved") if claim in SAMPLED.get(r.name, ()) else ("proved",)
+        assert proof.kind in (("stated",) if r.detached else allowed), f"{r.name} {claim}: {proof}"
 
 
 @pytest.mark.parametrize("r", [r for r in CLAIMS if not r.detached], ids=by_name)
 def test_each_claim_of_a_row_is_refuted_when_it_is_bent_a_little(r: Row) -> None:
     bent = {name: f"({formula}) + 1/1000" for name, formula in r.grad.items()}
-    compute = None if r.compute is None else f"({r.compute}) + 1/1000"
+    other = "0" if r.name == "isfinite" else "1" if r.dtype == "test" else f"({r.compute}) + 1/1000"
+    compute = None if r.compute is None else other
     for claim, proof in prove_row(dataclasses.replace(r, grad=bent, compute=compute)).items():
         assert proof.kind == "refuted", f"{r.name} {claim}"
 
@@ -105,93 +120,28 @@ def test_what_sympy_cannot_prove_is_sampled_and_what_nobody_can_sample_is_an_err
 
 # ---- values ----------------------------------------------------------------------------------------------
 
-# Units in the last place, against the exact value; NumPy allows its own functions 4 of them.
-BUDGET = {"sigmoid": 6, "softplus": 6, "silu": 8, "gelu": 8, "gelu_tanh": 8, "elu": 5}
-EXACT = ("neg", "relu", "abs", "sign", "floor", "ceil", "round", "maximum", "minimum", "stop_gradient")
-ROUNDED = ("add", "sub", "mul", "div", "square", "reciprocal", "sqrt", "leaky_relu")
-# 1 + erf(x) cancels in the left tail: what is lost there is measured against x.
-MEASURED_AGAINST_X = ("gelu", "gelu_tanh")
-
-
-def budget(name: str) -> float:
-    return 0 if name in EXACT else 0.501 if name in ROUNDED else BUDGET.get(name, 4)
-
-
-def grid(dtype: Any, arity: int) -> list[np.ndarray[Any, Any]]:
-    """Every size of number, both signs, subnormals and ties of rounding; drawn for several operands."""
-    info, draw = np.finfo(dtype), np.random.default_rng(0)
-    sizes = [0, 0.25, 0.5, 1, 1.5, 2.5, 5, 20, 40, 88, 100, 750, 1e-30, 1e-8, 1e4, 1e8, 1e30]
-    sizes += [info.smallest_subnormal, info.tiny, info.max]
-    sizes += [*draw.uniform(0, 4, 24), *10 ** draw.uniform(-6, 3, 24)]
-    values = np.concatenate([np.array(sizes, dtype), -np.array(sizes, dtype)])
-    return [values] if arity == 1 else [draw.choice(values, 200) for _ in range(arity)]
-
-
-def oracle(r: Row, expr: sympy.Expr) -> Callable[..., Any]:
-    """expr by mpmath; None outside the domain, and where the value is complex or undefined."""
-    domain = parse(r.domain, dict(zip(r.operands, r.symbols, strict=False)))
-    inside, value = (sympy.lambdify(r.symbols[: r.arity], e, "mpmath") for e in (domain, expr))
-
-    def at(*point: Any) -> Any:
-        given = [mpmath.mpf(float(p)) for p in point]
-        try:
-            found = value(*given) if inside(*given) else None
-        except (ZeroDivisionError, ValueError, OverflowError):
-            return None
-        return None if isinstance(found, mpmath.mpc) else found
-
-    return at
-
-
-def errors(
-    r: Row, expr: sympy.Expr, got: np.ndarray[Any, Any], points: list[np.ndarray[Any, Any]], floor: float
-) -> Iterator[tuple[float, str]]:
-    """The error at each point, in ulps of the exact value (of `floor`, where the value is smaller)."""
-    info, exact = np.finfo(got.dtype), oracle(r, expr)
-    # 1 + 5e-324 must not be 1: digits enough for the smallest subnormal, and 50 more.
-    with mpmath.workdps(380 if got.dtype == np.float64 else 100):
-        for point, value in zip(zip(*points, strict=True), got, strict=True):
-            e = exact(*point)
-            if e is None:
-                continue
-            if abs(e) > float(info.max):
-                assert abs(value) >= info.max * (1 - 4 * info.eps), (r.name, point, value)
-                continue
-            size = max(abs(float(e)), floor, abs(float(point[0])) if r.name in MEASURED_AGAINST_X else 0)
-            ulp = float(np.spacing(got.dtype.type(min(size, float(info.max) / 2))))
-            error = float(abs(mpmath.mpf(float(value)) - e) / ulp) if np.isfinite(value) else INF
-            yield error, f"{r.name}{tuple(map(float, point))} = {value}, exactly {mpmath.nstr(e, 10)}"
-
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("r", NUMERIC, ids=by_name)
 def test_values_are_right_to_the_last_bits(r: Row, dtype: Any) -> None:
-    points = grid(dtype, r.arity)
+    points = grid(r, dtype)
     got = evaluate(r.body, *points)
     assert got.dtype == dtype
-    # Products of subnormals cannot keep relative precision: the floor is 128 times the smallest normal.
-    found = list(errors(r, r.expr, got, points, 128 * float(np.finfo(dtype).tiny)))
-    assert len(found) >= 40
-    worst, where = max(found)
-    assert worst <= budget(r.name), f"{worst:.2f} ulp: {where}"
+    worst(errors(r.name, got, points, (), lowest(r.name, dtype)), 30)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("r", [r for r in NUMERIC if not r.detached], ids=by_name)
 def test_local_gradients_agree_with_the_derivative_of_the_mathematics(r: Row, dtype: Any) -> None:
-    # Gradients that use `out` inherit its rounding, so small ones are measured against 1.
     draw = np.random.default_rng(1)
     points = [(draw.choice([-1, 1], 60) * 10 ** draw.uniform(-3, 1.4, 60)).astype(dtype) for _ in r.operands]
+    if r.name in ("asin", "acos", "acosh", "atanh", "polygamma"):
+        points = smooth_points(r, dtype, 60, 1)
     out = evaluate(r.body, *points)
-    for k, s in enumerate(r.symbols[: r.arity]):
-        steps = {f: sympy.Dummy() for f in r.expr.atoms(sympy.floor, sympy.ceiling)}
-        derivative = r.expr.xreplace(steps).diff(s).xreplace({d: f for f, d in steps.items()})
+    for k in range(r.arity):
         got = evaluate(inlined(r.local_body(k)), *points, out)
         assert got.dtype == dtype
-        found = list(errors(r, derivative, got, points, 1.0))
-        worst, where = max(found)
-        assert len(found) >= 20
-        assert worst <= (256 if r.name == "pow" else 12), f"∂/∂{r.operands[k]}, {worst:.2f} ulp: {where}"
+        worst(errors(r.name, got, points, (k,), 1.0), 18)
 
 
 LIMITS = {
@@ -210,9 +160,39 @@ LIMITS = {
     "erf": [(INF, 1.0), (-INF, -1.0), (-0.0, -0.0)],
     "sigmoid": [(INF, 1.0), (-INF, 0.0), (0.0, 0.5), (1e300, 1.0), (-1e300, 0.0)],
     "softplus": [(INF, INF), (-INF, 0.0), (1e300, 1e300), (-1e300, 0.0)],
-    "silu": [(INF, INF), (1e300, 1e300), (-1e300, -0.0)],
-    "gelu": [(INF, INF), (1e300, 1e300), (-1e300, -0.0)],
-    "gelu_tanh": [(INF, INF), (1e300, 1e300), (-1e300, -0.0)],
+    "tan": [(INF, NAN), (-0.0, -0.0)],
+    "asin": [(1.0, math.pi / 2), (-1.0, -math.pi / 2), (1.5, NAN), (-0.0, -0.0)],
+    "acos": [(1.0, 0.0), (-1.0, math.pi), (-1.5, NAN)],
+    "atan": [(INF, math.pi / 2), (-INF, -math.pi / 2), (-0.0, -0.0)],
+    "sinh": [(INF, INF), (-INF, -INF), (-0.0, -0.0), (1e4, INF)],
+    "cosh": [(INF, INF), (-INF, INF), (0.0, 1.0), (-1e4, INF)],
+    "asinh": [(INF, INF), (-INF, -INF), (-0.0, -0.0)],
+    "acosh": [(INF, INF), (1.0, 0.0), (0.5, NAN), (-INF, NAN)],
+    "atanh": [(1.0, INF), (-1.0, -INF), (2.0, NAN), (-0.0, -0.0)],
+    "erfc": [(INF, 0.0), (-INF, 2.0), (0.0, 1.0), (30.0, 0.0)],
+    "lgamma": [(INF, INF), (-INF, INF), (0.0, INF), (-0.0, INF), (-3.0, INF), (1.0, 0.0), (2.0, 0.0)],
+    "digamma": [(INF, INF), (-INF, NAN), (0.0, -INF), (-0.0, INF), (-3.0, NAN)],
+    "cbrt": [(INF, INF), (-INF, -INF), (0.0, 0.0), (-0.0, -0.0), (27.0, 3.0), (-1e300, -1e100)],
+    "exp2": [(INF, INF), (-INF, 0.0), (10.0, 1024.0), (-1074.0, 5e-324), (2000.0, INF)],
+    "log2": [(INF, INF), (0.0, -INF), (-1.0, NAN), (8.0, 3.0), (2.0**-1074, -1074.0), (2.0**29, 29.0)],
+    "log10": [(INF, INF), (0.0, -INF), (-1.0, NAN), (1000.0, 3.0), (1e-5, -5.0), (1e22, 22.0)],
+    "log_sigmoid": [(INF, -0.0), (-INF, -INF), (-1e300, -1e300), (1e300, -0.0)],
+    "silu": [(INF, INF), (-INF, 0.0), (1e300, 1e300), (-1e300, 0.0)],
+    "mish": [(INF, INF), (-INF, 0.0), (1e300, 1e300), (-1e300, 0.0)],
+    "gelu": [(INF, INF), (-INF, 0.0), (1e308, 1e308), (-1e300, 0.0)],
+    "gelu_tanh": [(INF, INF), (-INF, 0.0), (1e300, 1e300), (-1e300, 0.0)],
+    "hard_swish": [(INF, INF), (-INF, 0.0), (1e300, 1e300), (-1e300, 0.0)],
+    "hard_sigmoid": [(INF, 1.0), (-INF, 0.0), (3.0, 1.0), (-3.0, 0.0), (0.0, 0.5)],
+    "hard_tanh": [(INF, 1.0), (-INF, -1.0), (-0.0, -0.0)],
+    "relu6": [(INF, 6.0), (-INF, 0.0), (6.0, 6.0), (0.0, 0.0)],
+    "softsign": [(INF, 1.0), (-INF, -1.0), (1e300, 1.0), (-0.0, -0.0), (1.0, 0.5)],
+    "elu": [(INF, INF), (-INF, -1.0), (-0.0, -0.0)],
+    "celu": [(INF, INF), (-INF, -1.0), (-0.0, -0.0)],
+    "selu": [(INF, INF), (-INF, -1.7580993408473768), (-0.0, -0.0)],
+    "soft_shrink": [(INF, INF), (-INF, -INF), (0.25, 0.0), (1.5, 1.0), (-1.5, -1.0)],
+    "hard_shrink": [(INF, INF), (-INF, -INF), (0.5, 0.0), (-0.75, -0.75)],
+    "trunc": [(INF, INF), (-0.5, -0.0), (1.5, 1.0), (-1.5, -1.0), (-0.0, -0.0)],
+    "heaviside": [(INF, 1.0), (-INF, 0.0), (0.0, 0.5), (-0.0, 0.5)],
     "relu": [(INF, INF), (-INF, 0.0), (0.0, 0.0)],
     "abs": [(INF, INF), (-INF, INF), (-0.0, 0.0)],
     "sign": [(INF, 1.0), (-INF, -1.0), (0.0, 0.0)],
@@ -223,21 +203,56 @@ LIMITS = {
 }
 
 
+DEFAULTS = {"elu": (1.0,), "celu": (1.0,), "soft_shrink": (0.5,), "hard_shrink": (0.5,), "heaviside": (0.5,)}
+
+
 @pytest.mark.parametrize("name", LIMITS)
-def test_limits_are_numpys(name: str) -> None:
+def test_limits(name: str) -> None:
     given, expected = np.array(LIMITS[name]).T
-    got = evaluate(ROWS[name].body, given)
+    got = evaluate(ROWS[name].body, given, *(np.full_like(given, d) for d in DEFAULTS.get(name, ())))
     np.testing.assert_array_equal(got, expected)
     numbers = ~np.isnan(expected)
     np.testing.assert_array_equal(np.signbit(got)[numbers], np.signbit(expected)[numbers])
 
 
-@pytest.mark.parametrize("r", [r for r in NUMERIC if r.name != "pow"], ids=by_name)
+# (x, y, the value); NumPy's, where it has the function, but for hypot(inf, NaN).
+PAIRS = {
+    "pow": [(0, 0, 1), (NAN, 0, 1), (0, 2, 0), (0, -1, INF), (-0.0, -1, -INF), (-8, 1 / 3, NAN), (-2, 3, -8),
+            (INF, -1, 0), (INF, 0, 1), (-INF, 3, -INF), (0.5, INF, 0), (2, INF, INF), (1, NAN, 1), (2, NAN, NAN)],
+    "hypot": [(0, 0, 0), (INF, 1, INF), (-INF, INF, INF), (INF, NAN, NAN), (1e300, 1e300, math.sqrt(2) * 1e300),
+              (3, 4, 5), (5e-324, 0, 5e-324)],
+    "atan2": [(0.0, -1, math.pi), (-0.0, -1, -math.pi), (0.0, 0.0, 0.0), (1, INF, 0), (INF, INF, math.pi / 4),
+              (-INF, -INF, -3 * math.pi / 4)],
+    "xlogy": [(0, 0, 0), (0, INF, 0), (0, 2, 0), (0, NAN, NAN), (2, 0, -INF), (1, -1, NAN), (0, -1, NAN)],
+    "logaddexp": [(-INF, -INF, -INF), (INF, INF, INF), (-INF, 3, 3), (INF, -INF, INF), (1000, 1000, 1000 + math.log(2)),
+                  (NAN, 1, NAN)],
+    "multiply_no_nan": [(INF, 0, 0), (NAN, 0, 0), (NAN, 1, NAN), (0, INF, NAN), (2, 3, 6)],
+    "floor_divide": [(1, 0.1, 9), (-1, 0.1, -10), (1, 0, INF), (-1, 0, -INF), (0, 0, NAN), (INF, 1, NAN), (1, INF, 0),
+                     (-1, INF, -1)],
+    "mod": [(1, 0.1, 1 % 0.1), (-1, 0.75, 0.5), (1, 0, NAN), (INF, 1, NAN), (1, INF, 1), (-1, INF, INF), (-3, 3, 0)],
+    "polygamma": [(0, 1, -0.5772156649015329), (1, 0, INF), (1, -2, INF), (2, -2, NAN), (1, INF, 0), (1.5, 1, NAN),
+                  (-1, 1, NAN), (2, 0.0, -INF), (1, NAN, NAN)],
+    "maximum": [(NAN, 1, NAN), (1, NAN, NAN), (-INF, 2, 2)],
+    "minimum": [(NAN, 1, NAN), (1, NAN, NAN), (-INF, 2, -INF)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_limits_of_two_operands(name: str) -> None:
+    x, y, expected = np.array(PAIRS[name], np.float64).T
+    np.testing.assert_array_max_ulp(evaluate(ROWS[name].body, x, y), expected, 1)
+
+
+# What takes 0, or another number, for a NaN that it does not look at.
+BLIND = {("hard_shrink", 1), ("threshold", 1), ("threshold", 2), ("heaviside", 1)}
+
+
+@pytest.mark.parametrize("r", NUMERIC, ids=by_name)
 def test_a_nan_in_any_operand_reaches_the_result(r: Row) -> None:
     for k in range(r.arity):
         operands = [np.array(-1.5)] * r.arity
         operands[k] = np.array(NAN)
-        if (r.name, k) != ("leaky_relu", 1) and (r.name, k) != ("elu", 1):
+        if (r.name, k) not in BLIND:
             assert np.isnan(evaluate(r.body, *operands)), r.operands[k]
 
 
@@ -253,23 +268,41 @@ def test_the_row_is_numpys_function_of_that_name(r: Row) -> None:
     with np.errstate(all="ignore"):
         expected = getattr(np, r.numpy_name or "")(*operands)
     got = evaluate(r.body, *operands)
-    np.testing.assert_array_equal(got, expected)
+    if r in NUMERIC and budget(r.name)[0] > 1:
+        np.testing.assert_array_max_ulp(got, expected, 4)
+    else:
+        np.testing.assert_array_equal(got, expected)
     assert got.dtype == expected.dtype
 
 
 # ---- stability and kinks ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "softplus", "silu", "gelu", "gelu_tanh", "tanh", "elu"])
-def test_stable_forms_and_their_gradients_are_finite_far_out(name: str) -> None:
+# Gradients at -inf and at inf, where the mathematics has a limit.
+SLOPES = {
+    "sigmoid": (0, 0), "softplus": (0, 1), "log_sigmoid": (1, 0), "tanh": (0, 0), "relu": (0, 1), "elu": (0, 1),
+    "selu": (0, 1.0507009873554805), "celu": (0, 1), "silu": (0, 1), "mish": (0, 1), "gelu": (0, 1),
+    "gelu_tanh": (0, 1),
+    "hard_swish": (0, 1), "hard_sigmoid": (0, 0), "hard_tanh": (0, 0), "relu6": (0, 0), "softsign": (0, 0),
+    "hard_shrink": (1, 1), "soft_shrink": (1, 1), "atan": (0, 0), "asinh": (0, 0), "erf": (0, 0), "erfc": (0, 0),
+    "square": (-INF, INF), "exp": (0, INF), "abs": (-1, 1), "leaky_relu": (0.25, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLOPES)
+def test_gradients_at_the_ends_and_far_out_are_the_limits(name: str) -> None:
     r = ROWS[name]
-    x = np.array([-1e8, -1000, -104, -100, -89, 0, 89, 100, 104, 1000, 1e8], np.float32)
-    operands = [x, np.ones_like(x)][: r.arity]
+    x = np.array([-INF, -1e8, -1000, -104, -100, -89, 0, 89, 100, 104, 1000, 1e8, INF], np.float32)
+    operands = [x, np.full_like(x, {"leaky_relu": 0.25}.get(name, 1.0))][: r.arity]
     out = evaluate(r.body, *operands)
-    assert np.isfinite(out).all()
-    for k in range(r.arity):
-        gradient = evaluate(inlined(r.local_body(k)), *operands, out)
-        assert np.isfinite(gradient).all(), r.operands[k]
+    gradient = evaluate(inlined(r.local_body(0)), *operands, out)
+    assert not np.isnan(out).any() and not np.isnan(gradient).any()
+    if name not in ("square", "exp"):
+        assert np.isfinite(out[1:-1]).all() and np.isfinite(gradient).all()
+    np.testing.assert_allclose(gradient[[0, -1]], SLOPES[name])
+    for k in range(1, r.arity):
+        others = evaluate(inlined(r.local_body(k)), *operands, out)
+        assert np.isfinite(others[1:-1]).all(), r.operands[k]
 
 
 def test_the_mathematics_of_softplus_is_not_stable_and_the_stable_form_is() -> None:
@@ -292,12 +325,29 @@ def test_kinks_have_the_gradients_that_the_table_states() -> None:
     assert local("stop_gradient", 3.0) == 0
 
 
+def test_kinks_of_the_rows_with_several() -> None:
+    assert [local("relu6", v) for v in (0.0, 3.0, 6.0)] == [0, 1, 0]
+    assert [local("hard_tanh", v) for v in (-1.0, 0.5, 1.0)] == [0, 1, 0]
+    assert [local("hard_sigmoid", v) for v in (-3.0, 3.0)] == [0, 0]
+    assert [local("hard_swish", v) for v in (-3.0, 3.0)] == [0, 1]
+    assert [local("clip", v, 0.0, 1.0) for v in (-1.0, 0.0, 0.5, 1.0, 2.0)] == [0, 1, 1, 1, 0]
+    assert [local("clip", v, 0.0, 1.0, k=1) for v in (-1.0, 0.0, 2.0)] == [1, 0, 0]
+    assert [local("clip", v, 0.0, 1.0, k=2) for v in (-1.0, 1.0, 2.0)] == [0, 0, 1]
+    assert local("celu", 0.0, 0.5) == 1 and local("selu", 0.0) == pytest.approx(1.0507009873554805)
+    assert (local("hypot", 0.0, 0.0), local("hypot", 3.0, 4.0)) == (0, pytest.approx(0.6))
+    assert (local("atan2", 0.0, 0.0), local("atan2", 1e-200, 1e-200)) == (0, pytest.approx(5e199))
+    assert (local("xlogy", 0.0, 0.0), local("xlogy", 0.0, 0.0, k=1), local("xlogy", 0.0, 2.0, k=1)) == (
+        0,
+        0,
+        0,
+    )
+    assert local("logaddexp", -INF, -INF) == 0.5 and local("logaddexp", 1000.0, 0.0) == 1
+    assert local("mod", 7.0, 2.0, k=1) == -3 and local("floor_divide", 7.0, 2.0) == 0
+
+
 def test_powers_at_zero() -> None:
-    bases, exponents = np.array([0, 0, 0, -0.0, NAN, -8, -2]), np.array([0, 2, -1, -1, 0, 1 / 3, 3])
-    powers = evaluate(ROWS["pow"].body, bases, exponents)
-    np.testing.assert_array_equal(powers, [1, 0, INF, -INF, 1, NAN, -8])
     assert [local("pow", 0.0, y) for y in (0.0, 1.0, 2.0, 3.0)] == [0, 1, 0, 0]
-    assert local("pow", -2.0, 3.0) == 12
+    assert local("pow", -2.0, 3.0) == 12 and local("pow", 0.0, 0.5) == INF
     assert [local("pow", 0.0, y, k=1) for y in (0.0, 0.5, 2.0)] == [0, 0, 0]
     assert local("pow", 2.0, 3.0, k=1) == pytest.approx(8 * math.log(2))
 
