@@ -35,6 +35,7 @@ from graphc.errors import InternalError, Loc
 from graphc.ir.types import Array, TensorType
 
 if TYPE_CHECKING:
+    from graphc.ir.block import Block
     from graphc.ir.dims import Index
     from graphc.ir.loops import Element, LoopBuilder
 
@@ -85,6 +86,11 @@ class Op(ABC):
     scatters: ClassVar[bool] = False  # written by `nest`, so never computed inside another kernel
 
     spoken: ClassVar[tuple[str, ...]] = ()  # attributes that the label says already, as `sum` says its kind
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The closed graphs inside the operation: the body of a loop, a rule for its gradient."""
+        return ()
 
     def attributes(self) -> dict[str, object]:
         """The static attributes in order, as the text form prints them after the label."""

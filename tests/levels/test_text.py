@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graphc as gc
+from graphc.ir.block import Block, slot
 from graphc.ir.dims import Dim
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, Op, node, toposort
@@ -20,12 +21,16 @@ from graphc.ir.types import DType, TensorType
 from graphc.lang.tensor import Tensor
 from graphc.nn import Model
 from graphc.ops.contract import Contract
+from graphc.ops.control import Cond, Scan, While
 from graphc.ops.conv import Conv
+from graphc.ops.custom import CustomGradient
 from graphc.ops.elementwise import Cast, elementwise
 from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param, Variable
 from graphc.ops.linalg import Cholesky, TriangularSolve
 from graphc.ops.lu import Lu, LuDet, LuSolve
+from graphc.ops.rank import Rank
+from graphc.ops.recurrence import Recurrence, RunningArg
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.registry import READERS, STRUCTURAL, operations, read_graph
 from graphc.ops.table import ROWS
@@ -76,6 +81,12 @@ def _samples() -> dict[str, list[Node]]:
     image, filters = an_input("f32", "N", 2, 3, "H", 9), an_input("f32", 2, 4, 3, 3, 2, name="w")
     square, rhs = an_input("f64", "N", 3, 3, name="square"), an_input("f64", "N", 3, 2, name="rhs")
     packed = node(Lu(), square)
+    start, rows = an_input("f64", name="start"), an_input("f64", "N", name="rows")
+    c, e = slot(0, start.type), slot(1, start.type)
+    inner = Scan(Block((c.type, e.type), (elementwise("mul", c, e),)), 1, 0, N * 2, False, False, 0)
+    step = Block((c.type, e.type, x.type), (node(inner, c, e), elementwise("add", c, e)))
+    doubled = Block((c.type,) * 3, (elementwise("mul", slot(2, c.type), slot(0, c.type)),))
+    test = Block((c.type,), (elementwise("less", c, elementwise("square", c)),))
     big = np.linspace(-1, 1, 40).reshape(5, 8)
     return {
         "input": [an_input("i32", (H + 1) // 2, 4 * N * H + 1), an_input("bool", name='it\'s "#3" {%1}')],
@@ -106,7 +117,7 @@ def _samples() -> dict[str, list[Node]]:
             for value in (0.0, -0.0, -np.inf, np.nan, 1e-45)
         ],
         "concat": [node(Concat(0), v, v, v), node(Concat(0), v)],
-        **{kind: [node(Reduce(kind, (0, 3)), x)] for kind in ("sum", "max", "min")},  # type: ignore[arg-type]
+        **{kind: [node(Reduce(kind, (0, 3)), x)] for kind in ("sum", "prod", "max", "min")},  # type: ignore[arg-type]
         **{f"arg{kind}": [node(Arg(kind, 1), x)] for kind in ("max", "min")},  # type: ignore[arg-type]
         "contract": [node(Contract("nchw,nkhw->nck"), x, x)],
         "conv": [node(Conv((2, 1), (1, 3)), image, filters)],
@@ -116,11 +127,25 @@ def _samples() -> dict[str, list[Node]]:
         "window_pick": [node(WindowPick((2, 3), (2, 1)), x, x)],
         "gather": [node(Gather(1), x, labels)],
         "scatter_add": [node(ScatterAdd(0, 2 * H), x, labels), node(ScatterAdd(1, 10), v, labels)],
+        "rank": [node(Rank(1, k), x) for k in (True, False)],
+        "recurrence": [node(Recurrence(0, k), rows, rows) for k in (True, False)],
+        **{f"running_arg{k}": [node(RunningArg(k, 0), rows)] for k in ("max", "min")},  # type: ignore[arg-type]
+        "custom_gradient": [
+            node(CustomGradient(doubled, (0,), 1, 0, True, 'it\'s "straight"'), start, start)
+        ],
         "cholesky": [node(Cholesky(), square)],
         "triangular_solve": [node(TriangularSolve(True, False, k), square, rhs) for k in (True, False)],
         "lu": [packed],
         "lu_solve": [node(LuSolve(k), square, packed, rhs) for k in (True, False)],
         **{f"lu_{k}": [node(LuDet(k), square, packed)] for k in ("det", "logabsdet", "sign")},  # type: ignore[arg-type]
+        "slot": [c],
+        "scan": [
+            node(Scan(step, 1, 1, N, reverse, not reverse, k), start, rows, x)
+            for k in (0, 1)
+            for reverse in (True, False)
+        ],
+        "cond": [node(Cond(step, step, k), an_input("bool"), start, start, x) for k in (0, 1)],
+        "while_loop": [node(While(test, Block(test.inputs, (elementwise("square", c),)), 1, 0), start)],
         **{name: [_row_sample(name)] for name in ROWS},
     }
 
