@@ -180,6 +180,8 @@ _TABLE = (
          "log(a + sqrt(a² - 1)), exact near 1; NaN below 1"),
     Prim("atanh", 1, _wide(np.arctanh), "function", "atanh", "atanh", 14,
          "log((1 + a)/(1 - a))/2, exact near 0; ±inf at ±1, NaN beyond"),
+    Prim("sigmoid", 1, _wide(special.sigmoid), "function", "sigmoid", "sigmoid", 12,
+         "1/(1 + exp(-a)), which never overflows"),
     Prim("erf", 1, _wide(special.erf), "function", "erf", "erf", 10, "error function, 2/sqrt(pi) ∫₀ᵃ exp(-t²) dt"),
     Prim("erfc", 1, _wide(special.erfc), "function", "erfc", "erfc", 14,
          "1 - erf(a), to full relative precision down to the smallest subnormal"),

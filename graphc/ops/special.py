@@ -78,6 +78,12 @@ _ASYMPTOTIC = tuple(b * math.factorial(2 * k + 1) for k, b in enumerate(_BERNOUL
 _FACTORIALS = np.array([float(math.factorial(n)) for n in range(171)])
 
 
+def sigmoid(x: Array) -> Array:
+    """1/(1 + exp(-x)), by exponentials that never overflow."""
+    e = np.exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, e, 1) / (1 + e))
+
+
 def erf(x: Array) -> Array:
     """2/√π ∫₀ˣ exp(-t²) dt."""
     size = np.abs(x)
