@@ -194,7 +194,7 @@ class Scheduler:
 
     def _vectors(self, var: str, lanes: int) -> None:
         for inner, size in self.blocks(var, (lanes,)):
-            self.do(vectorize, inner, masked_lanes(size, lanes, lanes))
+            self.do(vectorize, inner, lanes if size == lanes else masked_lanes(size, lanes, lanes))
 
     def blocks(self, var: str, sizes: tuple[int, ...]) -> list[tuple[str, Index]]:
         """Walk a loop in blocks of the first size, what is left over in blocks of the second one, and so on.
