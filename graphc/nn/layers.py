@@ -27,11 +27,10 @@ from typing import ClassVar
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import product
 from graphc.ir.types import Shape, shape_of
-from graphc.lang.apply import apply
 from graphc.lang.convolution import conv2d
 from graphc.lang.functions import matmul, reshape
 from graphc.lang.pooling import avg_pool2d, max_pool2d
-from graphc.lang.random import random_uniform
+from graphc.lang.random import dropout, random_fold_in
 from graphc.lang.source import operation, user_location
 from graphc.lang.tensor import Parameter, ShapeLike, Tensor, input, param
 from graphc.lang.windows import pair
@@ -323,11 +322,9 @@ class Dropout(Layer):
     def call(self, x: Tensor) -> Tensor:
         if self.rate == 0.0 or self.counter is None:
             return x
-        # `uniform` tells 2^24 keys apart; each application of a layer starts at a place of its own.
-        start = zlib.crc32(f"{self.seed}/{self.name}/{self.applied}".encode()) % 2**24
+        place = zlib.crc32(f"{self.seed}/{self.name}/{self.applied}".encode())
         self.applied += 1
-        kept = random_uniform(self.counter + start, x.shape, x.dtype) >= self.rate
-        return apply("where", kept, x * (1.0 / (1.0 - self.rate)), 0.0)
+        return dropout(x, self.rate, random_fold_in(place, self.counter))
 
     def updates(self) -> dict[Parameter, Tensor]:
         return {} if self.counter is None or self.rate == 0.0 else {self.counter: self.counter + 1}
