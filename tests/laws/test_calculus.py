@@ -333,3 +333,27 @@ def test_gradients_and_updates_in_one_program() -> None:
     assert value == 9.0 and gradient.tolist() == [3.0, 12.0] and bent.tolist() == [18.0, 144.0]
     np.testing.assert_allclose(w.value, [0.7, 0.8])
     assert step()[0] == pytest.approx(0.7**3 + 0.8**3)
+
+
+# ---- growth -----------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_of_a_chain_grows_with_its_length_and_no_faster() -> None:
+    def nodes(length: int) -> int:
+        x = gc.input("x")
+        y = x
+        for _ in range(length):
+            y = gc.sin(y) * x
+        return len(toposort([gc.grad(y, x).node]))  # type: ignore[union-attr]
+
+    one, two, three = nodes(500), nodes(1000), nodes(1500)
+    assert two - one == three - two < 8 * 500
+
+
+def test_the_gradient_of_a_loop_does_not_grow_with_its_steps() -> None:
+    def nodes(steps: int) -> int:
+        w, xs = gc.input("w"), gc.input("xs", (steps,))
+        last, _ = gc.scan(lambda c, x: (gc.tanh(w * c + x), None), 0.0, xs)
+        return len(toposort([gc.grad(last, w).node]))  # type: ignore[union-attr]
+
+    assert nodes(10) == nodes(1000)

@@ -148,3 +148,19 @@ def test_at_a_kink_only_slopes_between_the_sides_are_right(monkeypatch: pytest.M
     monkeypatch.setattr(Elementwise, "vjp", lambda self, n, k, up: constant_like(1.5, n))
     report = gradcheck(gc.sum(gc.relu(x)), x, at={x: [0.0, 1.0]})
     assert report.tensors[0].wrong == ((0,), (1,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_inputs_of_loops_and_branches(dtype: str) -> None:
+    """All blocks are widened too; a kink in a step is a kink of the loop."""
+    w, xs = gc.input("w", (2,), dtype), gc.input("xs", ("T", 2), dtype)
+    last, ys = gc.scan(lambda h, x: (gc.tanh(w * h + x), gc.relu(h)), gc.const(np.zeros(2, dtype)), xs)
+    side = gc.cond(gc.sum(w) > 0.0, lambda v: v * v, lambda v: gc.exp(v), w)
+    report = gradcheck(
+        gc.sum(last) + gc.sum(ys) + gc.sum(side), at={w: [0.5, -0.25], xs: [[1, 0.5], [-1, 2], [0.3, 0.1]]}
+    )
+    assert report.ok, str(report)
+    assert [t.checked for t in report.tensors] == [2, 6] or [t.checked for t in report.tensors] == [6, 2]
+    assert max(t.max_rel_error for t in report.tensors) < 1e-7
+    at_a_kink = gradcheck(gc.sum(ys), xs, at={w: [0.5, -0.25], xs: [[0.0, 0.5], [-1, 2], [0.3, 0.1]]})
+    assert at_a_kink.ok and at_a_kink.tensors[0].kinks == ((0, 0),)
