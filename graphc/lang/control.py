@@ -27,7 +27,7 @@ from graphc.ir.dims import Dim, Index
 from graphc.ir.node import Node, node, toposort
 from graphc.ir.types import DType, TensorType, shape_of
 from graphc.lang.shapes import concatenate, reshape
-from graphc.lang.source import operation
+from graphc.lang.source import calls_back, operation
 from graphc.lang.tensor import Tensor, as_tensor
 from graphc.lang.trees import Flat, Tree, flatten, number_dtype
 from graphc.ops.control import Cond, Scan, While
@@ -37,6 +37,7 @@ from graphc.ops.views import Expand, Reshape
 __all__ = ["cond", "scan", "while_loop"]
 
 
+@calls_back
 def scan(
     f: Callable[[Tree, Tree], tuple[Tree, Tree]],
     init: Tree,
@@ -65,6 +66,7 @@ def scan(
     return _scan(made, carried, elements, inside, size, reverse, k)
 
 
+@calls_back
 def cond(
     pred: Tensor | bool, true_fun: Callable[..., Tree], false_fun: Callable[..., Tree], *operands: Tree
 ) -> Tree:
@@ -79,6 +81,7 @@ def cond(
     return _cond(flag, [true_fun(*arguments), false_fun(*arguments)], given, inside)
 
 
+@calls_back
 def while_loop(cond_fun: Callable[[Tree], Tensor], body_fun: Callable[[Tree], Tree], init: Tree) -> Tree:
     """`carry = body_fun(carry)` while `cond_fun(carry)` holds, which is looked at before each step.
 
@@ -122,6 +125,7 @@ def _scanned(init: Tree, xs: Tree, length: int | str | Dim | None) -> tuple[Flat
     return carried, elements, size
 
 
+@operation
 def _segment(checkpoint: bool | int, size: Index) -> int:
     """How many steps lie between two checkpoints; 0 for a scan that stores every step."""
     if checkpoint is False:
@@ -212,7 +216,7 @@ def _cond(flag: Tensor, made: Sequence[Tree], given: Flat, inside: Sequence[Tens
     if then.structure != other.structure:
         raise ArgumentError(
             "the two sides of a cond give different structures",
-            why=f"one gives {then.structure}, the other {other.structure}",
+            why=f"one gives {then.structure}, the other {other.structure}, where * is a tensor",
         )
     for path, a, b in zip(then.paths, then.types, other.types, strict=True):
         if a != b:
@@ -247,7 +251,7 @@ def _check_carry(carried: Flat, new: Flat, loop: str) -> None:
     if carried.structure != new.structure:
         raise ArgumentError(
             f"the carry of the {loop} changes its structure",
-            why=f"it goes in as {carried.structure} and comes out as {new.structure}",
+            why=f"it goes in as {carried.structure} and comes out as {new.structure}, where * is a tensor",
         )
     for path, a, b in zip(carried.paths, carried.types, new.types, strict=True):
         if a != b:

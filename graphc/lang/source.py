@@ -94,3 +94,19 @@ def inspection(function: Callable[P, R]) -> Callable[P, R]:
             raise error.with_traceback(None) from None
 
     return wrapper
+
+
+def calls_back(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function of the language that calls functions of the user, whose operations have places of their own.
+
+    The traceback of an error stops where the user called it.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except GraphcError as error:
+            raise error.with_traceback(None) from None
+
+    return wrapper
