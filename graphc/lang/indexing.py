@@ -233,6 +233,15 @@ def one_hot(labels: TensorLike, classes: int, dtype: object = "float32") -> Tens
     return cast(Tensor(elementwise("equal", wide, node(Iota(shape, t.ndim, t.dtype)))), dtype)
 
 
+def _updated(x: TensorLike, updates: TensorLike) -> tuple[Tensor, Tensor]:
+    """A tensor and its updates in one dtype: numbers and arrays take that of the tensor where they can."""
+    t, u = as_tensor(x), as_tensor(updates)
+    if not isinstance(updates, Tensor) and np.can_cast(u.dtype.numpy, t.dtype.numpy, "same_kind"):
+        u = cast(u, t.dtype)
+    t, u = common(t, u)
+    return t, u
+
+
 @operation
 def scatter_add(x: TensorLike, indices: TensorLike, updates: TensorLike, axis: int = 0) -> Tensor:
     """x with updates added at indices along an axis; those that meet at one place are all added.
@@ -240,7 +249,7 @@ def scatter_add(x: TensorLike, indices: TensorLike, updates: TensorLike, axis: i
     The updates have the shape of `take(x, indices, axis)`, or one that broadcasts to it.  An index outside the
     axis adds nothing.
     """
-    t, u = common(x, updates)
+    t, u = _updated(x, updates)
     index, k = _index(indices), axis_of(t, axis)
     u = Tensor(expand(u.node, (*t.shape[:k], *index.shape, *t.shape[k + 1 :])))
     lines = moveaxis(u, tuple(range(k, k + index.ndim)), tuple(range(index.ndim)))
@@ -263,7 +272,7 @@ def put(x: TensorLike, indices: TensorLike, updates: TensorLike, axis: int = 0) 
     axis writes nothing.  What is overwritten receives no gradient.  Each place looks for its last index: that
     takes size × number of indices comparisons.
     """
-    t, u = common(x, updates)
+    t, u = _updated(x, updates)
     index, k = _index(indices), axis_of(t, axis)
     u = Tensor(expand(u.node, (*t.shape[:k], *index.shape, *t.shape[k + 1 :])))
     size, count = t.shape[k], product(index.shape)

@@ -98,9 +98,11 @@ class Gather(Op):
     def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
         x, where = node.src
         rank = where.type.rank
+        missing: float | int = float("nan") if x.type.dtype.is_float else 0
+        if x.type.shape[self.batch] == 0:
+            return b.constant(missing, x.type.dtype)
         inside, place = _place(b, b.value(where, index[:rank]), x.type.shape[self.batch])
         picked = b.value(x, (*index[: self.batch], place, *index[rank:]))
-        missing: float | int = float("nan") if x.type.dtype.is_float else 0
         return b.prim("select", inside, picked, b.constant(missing, x.type.dtype))
 
 
@@ -163,4 +165,5 @@ class ScatterAdd(Op):
             value = b.prim("select", inside, b.value(u, index), zero)
             b.accumulate_at((*index[: self.batch], place, *index[rank:]), "add", value)
 
-        b.nest(u.type.shape, scatter)
+        if self.size != 0:
+            b.nest(u.type.shape, scatter)
