@@ -51,10 +51,9 @@ class _Subscripts:
             if not (c.isascii() and c.isalpha()) and c not in ".,->":
                 raise self.error(ArgumentError, at, f"{c!r} is no letter")
         if len(words) != len(operands):
-            what = "1 operand was" if len(operands) == 1 else f"{len(operands)} operands were"
-            raise self.error(
-                ArgumentError, len(given) - 1, f"{len(words)} operands are named, but {what} given"
-            )
+            named = "1 operand is" if len(words) == 1 else f"{len(words)} operands are"
+            why = f"{named} named, but {len(operands)} given"
+            raise self.error(ArgumentError, len(given) - 1, why)
         for word, at in zip([*words, result], [*self.starts[:-1], len(given) + 2], strict=True):
             if "." in word.replace("...", "", 1) or "-" in word or ">" in word or "," in word:
                 raise self.error(ArgumentError, at, f"{word!r} is not made of letters and one `...`")
