@@ -109,15 +109,18 @@ def _convolution(
     padded = Tensor(pad_node(a.node, [(0, 0), (0, 0), *around]))
     turned = Tensor(flipped(b.node, tuple(range(2, 2 + rank)))) if flip else b
     weights = reshape(turned, (groups, filters // groups, *b.shape[1:]))
-    return _grouped(padded, weights, strides, dilations)
+    return _joined(_split(padded, groups, channels // groups), weights, strides, dilations)
 
 
-def _grouped(x: Tensor, w: Tensor, strides: tuple[int, ...], dilations: tuple[int, ...]) -> Tensor:
-    """x[N,G·C,*S] with weights[G,O,C,*K]: [N,G·O,*T]."""
-    groups, filters, channels = w.shape[:3]
-    split = reshape(x, (x.shape[0], groups, channels, *x.shape[2:]))
-    out = Tensor(node(Conv(strides, dilations), split.node, w.node))
-    return reshape(out, (out.shape[0], product((groups, filters)), *out.shape[3:]))
+def _split(x: Tensor, groups: int, channels: int) -> Tensor:
+    """x[N,G·C,*S] as [N,G,C,*S]."""
+    return reshape(x, (x.shape[0], groups, channels, *x.shape[2:]))
+
+
+def _joined(x: Tensor, w: Tensor, strides: tuple[int, ...], dilations: tuple[int, ...]) -> Tensor:
+    """x[N,G,C,*S] with weights[G,O,C,*K]: [N,G·O,*T]."""
+    out = Tensor(node(Conv(strides, dilations), x.node, w.node))
+    return reshape(out, (out.shape[0], product(w.shape[:2]), *out.shape[3:]))
 
 
 def _check_ranks(rank: int, a: Tensor, b: Tensor, x: TensorLike, w: TensorLike, lead: str) -> None:
@@ -256,16 +259,16 @@ def _transposed(
                 why=f"of {(d - 1) * s + 1 + r} elements, {r + r - before - after} are cut off",
                 fix="take a smaller padding",
             )
-    spread = Tensor(_spread(a.node, lo, hi, strides))
+    spread = Tensor(_spread(_split(a, groups, channels // groups).node, lo, hi, strides))
     axes = tuple(range(3, 3 + rank))
     split = reshape(b, (groups, channels // groups, *b.shape[1:]))
     turned = Tensor(flipped(node(Transpose((0, 2, 1, *axes)), split.node), axes))
-    return _grouped(spread, turned, (1,) * rank, dilations)
+    return _joined(spread, turned, (1,) * rank, dilations)
 
 
 def _spread(n: Node, lo: Sequence[int], hi: Sequence[int], strides: Sequence[int]) -> Node:
     """stride − 1 zeros between neighbours of the spatial axes, and zeros around; what is negative is cut off."""
-    none = (0, 0)
+    none = (0, 0, 0)
     interior = (*none, *(s - 1 for s in strides))
     before, after = (tuple(max(0, v) for v in side) for side in (lo, hi))
     if any(before + after + interior):
@@ -273,8 +276,8 @@ def _spread(n: Node, lo: Sequence[int], hi: Sequence[int], strides: Sequence[int
     if min(*lo, *hi) >= 0:
         return n
     starts = (*none, *(max(0, -v) for v in lo))
-    cut = [d - max(0, -a) - max(0, -b) for d, a, b in zip(n.type.shape[2:], lo, hi, strict=True)]
-    return node(Slice(starts, (1,) * n.type.rank, (*n.type.shape[:2], *cut)), n)
+    cut = [d - max(0, -a) - max(0, -b) for d, a, b in zip(n.type.shape[3:], lo, hi, strict=True)]
+    return node(Slice(starts, (1,) * n.type.rank, (*n.type.shape[:3], *cut)), n)
 
 
 # ---- NumPy's convolution ---------------------------------------------------------------------------------
