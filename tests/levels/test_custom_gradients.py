@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -202,3 +204,25 @@ def test_the_text_of_a_graph_holds_its_rules() -> None:
     gradient = gc.grad(Tensor(again.outputs[0]), Tensor(new))
     fn = gc.compile([Tensor(new)], gradient, backend="reference")
     np.testing.assert_allclose(fn([0.0, 1000.0]), [1.5, 2.0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_rule_inside_a_loop(backend: str) -> None:
+    w, xs = gc.input("w"), gc.input("xs", ("T",))
+
+    def outputs(f: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        last, _ = gc.scan(lambda c, x: (f(w * c + x), None), 0.0, xs)
+        first = gc.grad(last, w)
+        return [last, first, gc.grad(first, w), *gc.jvp(last, [w], gc.const(1.0))]  # type: ignore[list-item, arg-type]
+
+    at = 0.5, np.array([1.0, 2.0, -1.0])
+    found = run([w, xs], outputs(log1pexp), *at, backend=backend)
+    np.testing.assert_allclose(found, run([w, xs], outputs(gc.softplus), *at), rtol=1e-12)
+
+
+def test_the_record_and_the_derivation_show_the_rule() -> None:
+    x = gc.input("x")
+    f = reversed_(x * x)
+    record = gc.backprop(f, at={x: 2.0})
+    assert "U -> -U" in str(record) and float(next(iter(record.gradients.values()))) == -4.0
+    assert r"U \mapsto -U" in str(gc.derive(f, at={x: 2.0}))  # differences disagree, and it says why
