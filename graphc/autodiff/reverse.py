@@ -99,12 +99,13 @@ def _sweep(
         totals[output] = elementwise("add", totals[output], seed) if output in totals else seed
     edges: list[GradEdge] = []
     # The results of one operation with blocks are differentiated together, when the last of them is reached:
-    # by then all that depends on any of them has been.
+    # by then all that depends on any of them has been.  (One by one where each edge is to be seen.)
     waiting = Counter(family(n) for n in order if isinstance(n.op, BlockOp))
     reached: dict[Family, dict[int, Node]] = {}
     for n in reversed(order):
         upstream = totals.get(n)
-        if isinstance(n.op, BlockOp):
+        shares: Mapping[int, Node] | None = None  # of the operands of a family
+        if isinstance(n.op, BlockOp) and not locals_too:
             key = family(n)
             waiting[key] -= 1
             if upstream is not None and n.type.dtype.is_float:
@@ -120,7 +121,7 @@ def _sweep(
             if source not in needed:
                 continue
             with origin("gradient", of=(n,)):
-                downstream = shares.get(k) if isinstance(n.op, BlockOp) else n.op.vjp(n, k, upstream)
+                downstream = shares.get(k) if shares is not None else downstream_of(n, k, upstream)
                 if downstream is None:
                     continue
                 local = n.op.local(n, k) if locals_too and isinstance(n.op, Elementwise) else None
@@ -132,6 +133,13 @@ def _sweep(
                 with origin("accumulate", of=(source,)):
                     totals[source] = elementwise("add", held, downstream)
     return totals, edges
+
+
+def downstream_of(n: Node, operand: int, upstream: Node) -> Node | None:
+    """`upstream × local` for one edge; None where the derivative is zero everywhere."""
+    if isinstance(n.op, BlockOp):
+        return pull_back(n, {n.op.result: upstream}, _pull).get(operand) if n.type.dtype.is_float else None
+    return n.op.vjp(n, operand, upstream)
 
 
 def _pull(outputs: Sequence[tuple[Node, Node]], wrt: Sequence[Node]) -> Mapping[Node, Node]:

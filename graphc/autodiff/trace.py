@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from graphc.autodiff.point import Point, leaves, title
-from graphc.autodiff.reverse import GradEdge, Gradients, differentiate
+from graphc.autodiff.reverse import GradEdge, Gradients, differentiate, downstream_of
 from graphc.ir.evaluate import evaluate_nodes
 from graphc.ir.node import Node, node, origin, toposort
 from graphc.ir.types import Array
@@ -59,7 +59,7 @@ def trace(output: Node, wrt: Sequence[Node], point: Point, names: Mapping[Node, 
         stand_ins: dict[Node, Node] = {}
         for e in gradients.edges:
             upstream = stand_ins.setdefault(e.node, node(Input("U", e.node.type)))
-            result = e.node.op.vjp(e.node, e.operand, upstream)
+            result = downstream_of(e.node, e.operand, upstream)
             assert result is not None  # the pass made this very edge
             maps[e] = Map(upstream, result)
     edges = gradients.edges

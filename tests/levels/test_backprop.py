@@ -222,3 +222,16 @@ def test_a_function_of_one_input(fold: object) -> None:
     x = gc.input("x")
     assert callable(fold)
     assert "∂f/∂x" in str(backprop(fold(x), at={x: 0.5}))
+
+
+def test_a_loop_has_an_edge_for_each_of_its_results() -> None:
+    """The record shows one share for each result that is used, and the shares add up to the gradient."""
+    w, xs = gc.input("w"), gc.input("xs", (3,))
+    last, ys = gc.scan(lambda c, x: (gc.tanh(w * c + x), c), 0.5, xs)
+    loss = last + gc.sum(ys)
+    point = {w: 0.5, xs: np.array([1.0, 2.0, 3.0])}
+    record = gc.backprop(loss, wrt=[w], at=point)
+    shares = [e for e in record.edges if e.operand.symbol == "w"]
+    assert len(shares) == 2
+    right = gc.compile([w, xs], gc.grad(loss, w), backend="reference")(*point.values())
+    np.testing.assert_allclose(sum(float(e.downstream.value) for e in shares), right, 1e-12)
