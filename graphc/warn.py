@@ -6,6 +6,7 @@
 | `int-cast-cuts-gradient`   | a cast to integers on the way from a parameter to the loss                       |
 | `constant-loss`            | a loss that nothing can change                                                   |
 | `nan-gradient`             | a gradient that can be NaN or infinite                                           |
+| `nan-loss`                 | a loss that can be NaN or infinite, though its gradient cannot                   |
 | `rescued`                  | a formula that would overflow or give NaN as written, and is computed otherwise  |
 | `broadcast-loss`           | an [N,1] against an [N] in a loss, which makes [N,N]                             |
 | `softmax-twice`            | a softmax of a softmax                                                           |
@@ -46,6 +47,7 @@ NAMES = (
     "int-cast-cuts-gradient",
     "constant-loss",
     "nan-gradient",
+    "nan-loss",
     "rescued",
     "broadcast-loss",
     "softmax-twice",

@@ -16,6 +16,7 @@ operands can leave its domain.  A choice stops what it does not choose, and its 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,7 @@ from graphc.passes.through_views import strip
 
 _KEPT = 64  # births that a node remembers
 _REGION = 48  # nodes that are looked at again under a condition
+_CONDITIONS = 16  # nodes of a condition that are compared with another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,10 @@ class Bounds(Mapping[Node, Range]):
     def _under(
         self, branch: Node, condition: Node, holds: bool, facts: Mapping[Node, Range]
     ) -> tuple[Range, Births]:
-        """A branch again, where its condition is decided: only what lies near is looked at."""
+        """A branch again, where its condition is decided: only what lies near is looked at.
+
+        Which element a condition is of is not followed: it is believed of all elements that the branch is made of.
+        """
         region: dict[Node, None] = {branch: None}
         for n in _breadth_first(branch):
             if len(region) >= _REGION:
@@ -110,8 +115,9 @@ class Bounds(Mapping[Node, Range]):
         changed: set[Node] = set()
         same: dict[Node, Node] = {}  # what a node is where the condition is decided
         for n in toposort([branch], region.__contains__):
-            if is_row(n, "where") and n.src[0] is condition:
-                chosen = n.src[1 if holds else 2]
+            truth = _decided(n.src[0], condition, holds) if is_row(n, "where") else None
+            if truth is not None:
+                chosen = n.src[1 if truth else 2]
                 ranges[n], births[n], same[n] = ranges[chosen], births[chosen], same.get(chosen, chosen)
                 changed.add(n)
             elif any(s in changed for s in n.src):
@@ -125,6 +131,35 @@ class Bounds(Mapping[Node, Range]):
                 ranges[n] = fact & ranges[n]
                 changed.add(n)
         return ranges[branch], births[branch]
+
+
+def _decided(c: Node, condition: Node, holds: bool) -> bool | None:
+    """Whether c holds where the condition does (or does not); None where that does not follow."""
+    base, truth = strip(condition, (Expand, Reshape))[1], holds
+    while is_row(base, "logical_not"):
+        base, truth = strip(base.src[0], (Expand, Reshape))[1], not truth
+    region = {c, *itertools.islice(_breadth_first(c), _CONDITIONS)}
+    known: dict[Node, bool | None] = {}
+    for n in toposort([c], region.__contains__):
+        given = [known.get(s) for s in n.src]
+        known[n] = truth if _claim(n) == _claim(base) else None
+        if known[n] is not None:
+            continue
+        if isinstance(n.op, (Expand, Reshape)):
+            known[n] = given[0]
+        elif is_row(n, "logical_not") and given[0] is not None:
+            known[n] = not given[0]
+        elif is_row(n, "logical_or", "logical_and"):
+            enough = is_row(n, "logical_or")  # one operand that is so decides
+            known[n] = enough if enough in given else None if None in given else not enough
+    return known[c]
+
+
+def _claim(n: Node) -> object:
+    """What a condition says, wherever it was broadcast: an expanded x > 0 is the x > 0 of the expanded x."""
+    if isinstance(n.op, Elementwise) and n.op.row_name in _COMPARISONS:
+        return (n.op, *(strip(s, (Expand, Reshape))[1] for s in n.src))
+    return n
 
 
 def _still(born: Births, before: Births) -> Births:

@@ -11,7 +11,7 @@
 >>> for _ in range(5):
 ...     y = apply("sigmoid", y)
 >>> [f.what for f in saturating_chains(Subject.of(y.node, [x.node]))]
-['the gradient by `x` passes through 5 sigmoids: their slopes multiply to at most 0.00075']
+['the gradient by `x` passes 5 sigmoids, whose slopes multiply to at most 0.00075']
 """
 
 from __future__ import annotations
@@ -55,10 +55,9 @@ def saturating_chains(subject: Subject) -> Iterator[Finding]:
     many = f"{len(chain)} {functions}" if len(chain) > 1 else f"a {names[0]}"
     yield Finding(
         "saturating-chain", "warning", chain[-1], nearest_location(chain[-1]),
-        f"the gradient by {called(worst)}{more} passes through {many}: "
-        f"their slopes multiply to at most {factor[worst]:.2g}",
-        "the slope of sigmoid is nowhere more than 1/4, and the chain rule multiplies them: the first layers "
-        "hardly learn",
+        f"the gradient by {called(worst)}{more} passes {many}, "
+        f"whose slopes multiply to at most {factor[worst]:.2g}",
+        "the slope of sigmoid is at most 1/4, and the chain rule multiplies: the first layers hardly learn",
         "use an activation whose slope does not vanish, such as gc.relu, or add a path around the layers: x + f(x)",
     )  # fmt: skip
 

@@ -6,6 +6,7 @@
 | `dead-gradient`           | the range of a gradient is [0, 0], or nothing flows                             |
 | `int-cast-cuts-gradient`  | a cast float → int → float on the way to the loss                               |
 | `nan-gradient`            | a birth (`graphc.lint.bounds`) that reaches a gradient                          |
+| `nan-loss`                | a birth that reaches the loss, and no gradient                                  |
 
 >>> from graphc.lang.apply import apply
 >>> from graphc.lang.tensor import input
@@ -51,7 +52,7 @@ def constant_losses(subject: Subject) -> Iterator[Finding]:
 
 def dead_gradients(subject: Subject) -> Iterator[Finding]:
     """Targets whose gradient is zero everywhere, each with what cuts its paths to the loss."""
-    if subject.bounds[subject.loss].is_point:
+    if not subject.leaves or subject.bounds[subject.loss].is_point:
         return  # all of them are, for one reason that is reported once
     for w in subject.absent:
         yield Finding(
@@ -98,12 +99,12 @@ def _reason(subject: Subject, n: Node, operand: int) -> tuple[str, str]:
         return f"{n.op.label}, whose slope is 0", step
     if (is_row(n, "where") and operand == 0) or n.src[operand].type.dtype.value == "bool":
         return (
-            "a comparison, which chooses and has no slope",
+            "a comparison, which has no slope",
             "use a smooth choice in its place, such as gc.sigmoid(sharpness * (x - y))",
         )
     if isinstance(n.op, Gather) and operand == 1:
         return (
-            "the index of a lookup, which chooses and has no slope",
+            "the index of a lookup, which has no slope",
             "use weights that sum to 1: gc.softmax",
         )
     if isinstance(n.op, Cast):
@@ -142,8 +143,7 @@ def integer_casts(subject: Subject) -> Iterator[Finding]:
                 "int-cast-cuts-gradient", "warning", n, nearest_location(n),
                 f"no gradient flows through the cast from {n.src[0].type.dtype} to {n.type.dtype}",
                 "integers have no slope, so what was cast counts as a constant in the gradient",
-                'drop the cast, or use gc.floor and gc.stop_gradient to say that it is meant: '
-                "x + gc.stop_gradient(gc.floor(x) - x)",
+                "drop the cast, or say that it is meant: x + gc.stop_gradient(gc.floor(x) - x)",
             )  # fmt: skip
 
 
@@ -169,6 +169,21 @@ def nan_gradients(subject: Subject) -> Iterator[Finding]:
         yield Finding(
             "nan-gradient", severity, n, nearest_location(n),
             f"the gradient through {n.op.label} can be NaN or infinite", why, fix,
+        )  # fmt: skip
+
+
+def nan_losses(subject: Subject) -> Iterator[Finding]:
+    """Births of NaN or infinity that reach the loss itself, and no gradient."""
+    spoiled = set(_reported(subject))
+    order = {n: k for k, n in enumerate(subject.order)}
+    for b in sorted(subject.bounds.births[subject.loss], key=lambda b: (order[b.node], b.operand)):
+        if b.node in spoiled:
+            continue
+        severity: Severity = "warning" if _is_likely(subject, b.node, b) else "note"
+        why, fix = repair(b.node, b, None)
+        yield Finding(
+            "nan-loss", severity, b.node, nearest_location(b.node),
+            f"the loss can be NaN or infinite through {b.node.op.label}", why, fix,
         )  # fmt: skip
 
 

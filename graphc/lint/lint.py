@@ -13,7 +13,7 @@ no findings
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 from graphc.autodiff.point import At, point_at, title
@@ -25,7 +25,14 @@ from graphc.lang.source import inspection
 from graphc.lang.tensor import Tensor
 from graphc.lint.chains import linear_collapses, saturating_chains
 from graphc.lint.finding import Finding, Findings
-from graphc.lint.gradients import constant_losses, dead_gradients, integer_casts, nan_gradients, rescued
+from graphc.lint.gradients import (
+    constant_losses,
+    dead_gradients,
+    integer_casts,
+    nan_gradients,
+    nan_losses,
+    rescued,
+)
 from graphc.lint.images import range_of
 from graphc.lint.losses import broadcast_losses, output_mismatches, softmax_twice, unused_inputs
 from graphc.lint.point import at_point, drawn
@@ -36,11 +43,8 @@ from graphc.warn import NAMES, known, silenced, warn
 
 Limits = Mapping[Tensor, tuple[float, float]] | Mapping[str, tuple[float, float]]
 
-_ALWAYS: tuple[Callable[[Subject], Iterable[Finding]], ...] = (
-    constant_losses, dead_gradients, integer_casts, nan_gradients, broadcast_losses, softmax_twice,
-    output_mismatches, saturating_chains, linear_collapses,
-)  # fmt: skip
-_SURE = (constant_losses, dead_gradients, broadcast_losses, softmax_twice, output_mismatches)
+_GRADIENTS = (constant_losses, dead_gradients, integer_casts, saturating_chains, linear_collapses)
+_FORMULAS = (broadcast_losses, softmax_twice, output_mismatches)
 
 
 @inspection
@@ -73,7 +77,8 @@ def lint(
     nodes = [t.node for t in targets]
     limits = _limits(loss, ranges or {})
     subject = Subject.of(loss.node, nodes, limits)
-    found = [f for check in _ALWAYS if check is not nan_gradients for f in check(subject)]
+    found = [f for check in _GRADIENTS for f in check(subject)]
+    found += [f for check in _FORMULAS for f in check(subject.formula)]
     near = subject
     if at is not None:
         point = drawn(subject) if isinstance(at, str) else point_at([loss.node], at)
@@ -82,7 +87,7 @@ def lint(
         if not isinstance(at, str):
             here = {n: range_of(a) for n, a in point.values.items() if isinstance(n.op, Input)}
             near = subject.knowing(here | limits)
-    found += nan_gradients(near)
+    found += [*nan_gradients(near), *nan_losses(near)]
     if show_rescued:
         found += rescued(near)
     found += unused_inputs(subject, [t.node for t in inputs])
@@ -90,19 +95,20 @@ def lint(
     return Findings(sorted((f for f in found if f.name not in quiet), key=lambda f: order[f.name]))
 
 
-def sure(loss: Node, wrt: Sequence[Node], subject: Subject | None = None) -> Iterator[Finding]:
+def sure(loss: Node, wrt: Sequence[Node]) -> Iterator[Finding]:
     """The findings that are mistakes beyond doubt, and cheap to find."""
     quiet = silenced()
     if len(quiet) == len(NAMES):
         return
-    subject = subject or Subject.of(loss, wrt)
-    for check in _SURE:
-        yield from (f for f in check(subject) if f.name not in quiet)
+    subject = Subject.of(loss, wrt)
+    found = [f for check in (constant_losses, dead_gradients) for f in check(subject)]
+    found += [f for check in _FORMULAS for f in check(subject.formula)]
+    yield from (f for f in found if f.name not in quiet)
 
 
-def warn_of(loss: Node, wrt: Sequence[Node], subject: Subject | None = None) -> None:
-    """Warn of them: what `gc.grad` and `model.compile` do."""
-    for f in sure(loss, wrt, subject):
+def warn_of(loss: Node, wrt: Sequence[Node]) -> None:
+    """Warn of them, each at its line."""
+    for f in sure(loss, wrt):
         warn(f.name, f.what, where=f.where, why=f.why, fix=f.fix)
 
 

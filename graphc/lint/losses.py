@@ -44,7 +44,7 @@ from graphc.passes.through_views import strip
 def broadcast_losses(subject: Subject) -> Iterator[Finding]:
     """Differences and products of an [N,1] and an [N], where one is an output and the other a target."""
     for n in subject.order:
-        if not is_row(n, "sub", "mul"):
+        if not is_row(n, "sub", "mul", "xlogy"):
             continue
         pair = _column_and_row(n)
         if pair is None:
@@ -98,8 +98,8 @@ def softmax_twice(subject: Subject) -> Iterator[Finding]:
             inner = behind(outer.logits)
             yield Finding(
                 "softmax-twice", "warning", n, nearest_location(n), "softmax is applied to what is a softmax already",
-                f"the inner one, {_line(inner)}, leaves numbers between 0 and 1, so the outer one can no longer "
-                "tell the classes apart",
+                f"the inner one, {_line(inner)}, gives numbers from 0 to 1: as logits they hardly tell classes "
+                "apart",
                 "drop the first softmax: a cross-entropy from logits applies it itself",
             )  # fmt: skip
 
@@ -136,7 +136,7 @@ def output_mismatches(subject: Subject) -> Iterator[Finding]:
             )  # fmt: skip
     for log, p in cross_entropies(subject.order):
         kind = _unfit_probability(p)
-        inside = subject.bounds[p]
+        inside = subject.values[p]
         if kind and p in subject.trained and not (inside.lo >= 0 and inside.hi <= 1):
             yield Finding(
                 "output-loss-mismatch", "warning", log, nearest_location(log),

@@ -47,7 +47,7 @@ BATCH = 8
 
 def at_point(subject: Subject, point: Point) -> Iterator[Finding]:
     """All lints that need values."""
-    yield from first_losses(subject, point)
+    yield from first_losses(subject.formula, point)
     yield from saturated(subject, point)
     yield from kinks(subject, point)
 
@@ -85,18 +85,17 @@ def first_losses(subject: Subject, point: Point) -> Iterator[Finding]:
         classes = _classes(subject, n)
         if classes < 2:
             continue
-        total = _mean_of(subject, n)
+        total, mean = _total_of(subject, n)
         if total is None:
             continue
         values = values or evaluate_nodes(subject.order, point.values, point.dims)
         rows = max(1, values[n].size // classes)
-        guessing, found = math.log(classes), abs(float(values[total]))
-        # It may be the sum over the batch, or the mean.
-        if min(found, found / rows) <= guessing + max(1.0, guessing) or not math.isfinite(found):
+        guessing, found = math.log(classes), abs(float(values[total])) / (1 if mean else rows)
+        if found <= guessing + max(1.0, guessing) or not math.isfinite(found):
             continue
         yield Finding(
             "first-loss", "warning", n, nearest_location(n),
-            f"the loss is {found:.3g} at this point, and guessing among {classes} classes costs "
+            f"the cross-entropy is {found:.3g} at this point, and guessing among {classes} classes costs "
             f"log {classes} = {guessing:.3g}",
             "an untrained network should not be surer than a guess: its first outputs are too far apart",
             "make the initial weights of the last layer smaller, or scale the inputs",
@@ -114,23 +113,23 @@ def _classes(subject: Subject, n: Node) -> int:
     return 0
 
 
-def _mean_of(subject: Subject, n: Node) -> Node | None:
-    """The scalar that comes of a cross-entropy alone: before it is added to something else."""
+def _total_of(subject: Subject, n: Node) -> tuple[Node | None, bool]:
+    """The scalar that comes of a cross-entropy alone, before it is added to something else; whether it is a mean."""
     result: Node | None = None
+    mean = False
     while True:
         if n.type.rank == 0:
             result = n
         users = subject.users[n]
         if len(users) != 1:
-            return result
+            return result, mean
         (user,) = users
-        if result is not None:
-            scaled = is_row(user, "mul", "div") and any(
-                isinstance(strip(s, (Expand, Reshape))[1].op, (Const, Extent)) for s in user.src
-            )
-            if not (is_row(user, "neg") or scaled):
-                return result
-        n = user
+        scaled = is_row(user, "mul", "div") and any(
+            isinstance(strip(s, (Expand, Reshape))[1].op, (Const, Extent)) for s in user.src
+        )
+        if result is not None and not (is_row(user, "neg") or scaled):
+            return result, mean
+        n, mean = user, mean or scaled
 
 
 def saturated(subject: Subject, point: Point) -> Iterator[Finding]:

@@ -253,6 +253,7 @@ STEPS: Mapping[str, Callable[..., Range]] = {
     "atan": _rising(math.atan), "sinh": _rising(math.sinh), "asinh": _rising(math.asinh),
     "asin": lambda x: Range(-math.pi / 2, math.pi / 2), "acos": lambda x: Range(0.0, math.pi),
     "atan2": lambda x, y: Range(-math.pi, math.pi), "acosh": lambda x: NOT_NEGATIVE,
+    "hypot": lambda x, y: sqrt(square(x) + square(y)),
     "cosh": lambda x: Range(1.0, math.inf),
     "sigmoid": _rising(_logistic), "softplus": lambda x: log(exp(x) + ONE) & POSITIVE,
     "relu": lambda x: bounded(max(x.lo, 0.0), max(x.hi, 0.0)),

@@ -144,14 +144,14 @@ def cross_entropies(order: list[Node]) -> Iterator[tuple[Node, Node]]:
     logs: dict[Node, Node] = {}
     opposite: set[Node] = set()
     for n in order:
-        if is_row(n, "log"):
-            inside = behind(n.src[0])
+        if is_row(n, "log", "xlogy"):  # xlogy(t, p) is t·log p, and 0 where t is 0
+            inside = behind(n.src[-1])
             if is_row(inside, "sub") and _is_constant(inside.src[0]):
                 opposite.add(clipped(inside.src[1]))
             else:
                 logs.setdefault(clipped(inside), n)
-        elif is_row(n, "log1p") and is_row(behind(n.src[0]), "neg"):
-            opposite.add(clipped(behind(n.src[0]).src[0]))
+        elif is_row(n, "log1p", "xlog1py") and is_row(behind(n.src[-1]), "neg"):
+            opposite.add(clipped(behind(n.src[-1]).src[0]))
     yield from ((n, p) for p, n in logs.items() if p in opposite)
 
 

@@ -29,6 +29,9 @@ _WANTS: Mapping[str, tuple[str, str]] = {
     "log1p": ("log1p wants more than -1", "keep it away from -1: gc.log1p(gc.maximum(x, -1 + 1e-6))"),
     "sqrt": ("the slope of sqrt, 1/(2·sqrt(x)), is infinite at 0", "keep it away from 0: gc.sqrt(x + 1e-12)"),
     "rsqrt": ("rsqrt wants more than 0", "keep it away from 0: gc.rsqrt(x + 1e-12)"),
+    "asin": ("the slope of asin is infinite at -1 and 1", "keep it inside: gc.asin((1 - 1e-6) * x)"),
+    "acos": ("the slope of acos is infinite at -1 and 1", "keep it inside: gc.acos((1 - 1e-6) * x)"),
+    "atan2": ("the angle of (0, 0) has no slope", "keep away from (0, 0): choose the operands with gc.where"),
     "pow": ("this power has no finite slope there", "keep it away from 0: gc.maximum(x, 1e-12) ** y"),
 }
 
@@ -42,7 +45,7 @@ def repair(n: Node, birth: Birth, choice: Node | None) -> tuple[str, str]:
         if birth.node is not n:  # the range is that of a part of the slope
             lies = f"its {operand} can be 0"
     else:
-        lies = f"a divisor of its slope can be anything in {found}"
+        lies = f"a divisor of its slope is in {found}"
     if operand == "divisor":
         wants = "a quotient by 0 is infinite or NaN"
         fix = (

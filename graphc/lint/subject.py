@@ -21,7 +21,8 @@ from graphc.ir.node import Node, origin, toposort
 from graphc.lint.bounds import Bounds
 from graphc.lint.ranges import ZERO, Range
 from graphc.ops.leaves import Input, Param
-from graphc.passes.rules_stability import stabilize
+from graphc.passes.rewrite import simplify
+from graphc.passes.rules_stability import STABILITY, stabilize
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,32 @@ class Subject:
     loss: Node
     targets: tuple[Node, ...]
     absent: tuple[Node, ...]
-    gradients: Gradients
     known: Mapping[Node, Range]
 
     @staticmethod
     def of(loss: Node, wrt: Sequence[Node], known: Mapping[Node, Range] | None = None) -> Subject:
-        """Make the loss stable and differentiate it."""
+        """Make the loss stable."""
         below = set(toposort([loss]))
         present = [w for w in wrt if w in below]
         absent = tuple(w for w in wrt if w not in below)
-        with origin("gradient", of=(loss,)):
-            stable = stabilize([loss], present)
-            now = set(toposort([stable[loss]]))
-            targets = tuple(stable[w] for w in present if stable[w] in now)
-            gradients = differentiate(stable[loss], targets)
-        return Subject(loss, stable[loss], targets, absent, gradients, known or {})
+        stable = stabilize([loss], present)
+        now = set(toposort([stable[loss]]))
+        targets = tuple(stable[w] for w in present if stable[w] in now)
+        return Subject(loss, stable[loss], targets, absent, known or {})
+
+    @cached_property
+    def formula(self) -> Subject:
+        """The same with stable formulas, and without the choices that guard singular operands: what is meant."""
+        plain = simplify([self.written], STABILITY)[self.written]
+        return replace(
+            self, loss=plain, targets=tuple(w for w in self.targets if w in set(toposort([plain])))
+        )
+
+    @cached_property
+    def gradients(self) -> Gradients:
+        """The gradients by the targets, as `gc.grad` builds them."""
+        with origin("gradient", of=(self.loss,)):
+            return differentiate(self.loss, self.targets)
 
     def knowing(self, known: Mapping[Node, Range]) -> Subject:
         """The same, where other ranges of leaves are known."""
@@ -73,6 +85,11 @@ class Subject:
     def edges(self) -> Mapping[tuple[Node, int], GradEdge]:
         """The steps of the chain rule, by node and operand."""
         return {(e.node, e.operand): e for e in self.gradients.edges}
+
+    @cached_property
+    def values(self) -> Bounds:
+        """The ranges of the loss alone."""
+        return Bounds([self.loss], self.known)
 
     @cached_property
     def bounds(self) -> Bounds:

@@ -32,6 +32,7 @@ from graphc.ir.types import Array
 from graphc.lang.functions import softmax
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor, input
+from graphc.lint.lint import warn_of
 from graphc.nn import weights as files
 from graphc.nn.arrays import as_input, as_targets, title
 from graphc.nn.calls import calls_of
@@ -100,7 +101,7 @@ class Model:
         """Say how to train: builds the loss, its gradient and the updates, all as one graph.
 
         `loss` and `metrics` are names, or functions of (targets, outputs) that give a scalar.  `backend`,
-        `threads` and `fast` are those of `gc.compile`.
+        `threads` and `fast` are those of `gc.compile`.  A loss that is surely a mistake is warned of: see `gc.lint`.
         """
         if backend not in BACKENDS:
             raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
@@ -124,6 +125,7 @@ class Model:
         self.optimizer, self.targets, self._loss, self._metrics = rule, targets, chosen, watched
         self._training, self._testing, self._updates = training, testing, updates
         self._functions = {}
+        warn_of(training[0].node, [p.node for p in self.parameters])
 
     def _check_logits(self, loss: Loss) -> None:
         """The classical mistake: a softmax in the last layer and another one in the loss."""

@@ -1,0 +1,508 @@
+"""What the linter says, word for word: the user's line, the caret, the reason and the repair."""
+
+from __future__ import annotations
+
+import linecache
+import textwrap
+import warnings
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc import nn
+from graphc.errors import ArgumentError
+
+PROGRAMS = {
+    "dead-gradient": (
+        """
+        w = gc.param("w", 3)
+        loss = gc.sum(gc.floor(w * 2.0))
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: dead-gradient: the gradient by `w` is zero everywhere
+          model.py:2   loss = gc.sum(gc.floor(w * 2.0))
+                                     ^^^^^^^^^^^^^^^^^
+          why: every path from it to the loss goes through floor, whose slope is 0
+          fix: use a smooth form, or pass the gradient on as if there were no step: x + gc.stop_gradient(f(x) - x)
+        """,
+    ),
+    "dead-gradient of what is held": (
+        """
+        w = gc.param("w", 3)
+        loss = gc.sum(gc.stop_gradient(w) * 2.0)
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: dead-gradient: the gradient by `w` is zero everywhere
+          model.py:2   loss = gc.sum(gc.stop_gradient(w) * 2.0)
+                                     ^^^^^^^^^^^^^^^^^^^
+          why: every path from it to the loss goes through stop_gradient, which holds it constant
+          fix: drop gc.stop_gradient, or leave the tensor out of `wrt`
+        """,
+    ),
+    "dead-gradient of two ways": (
+        """
+        w = gc.param("w", 3)
+        loss = gc.sum(gc.where(w > 0.0, 1.0, 2.0) + gc.sign(w))
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: dead-gradient: the gradient by `w` is zero everywhere
+          model.py:2   loss = gc.sum(gc.where(w > 0.0, 1.0, 2.0) + gc.sign(w))
+                                                                   ^^^^^^^^^^
+          why: every path from it to the loss goes through sign, whose slope is 0 or a comparison, which has no slope
+          fix: use a smooth form, or pass the gradient on as if there were no step: x + gc.stop_gradient(f(x) - x)
+        """,
+    ),
+    "dead-gradient of a dead relu": (
+        """
+        w, x = gc.param("w", 3), gc.param("x", 3)
+        loss = gc.sum(gc.relu(-gc.square(w) - 1.0) + x)
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: dead-gradient: the gradient by `w` is zero everywhere
+          model.py:2   loss = gc.sum(gc.relu(-gc.square(w) - 1.0) + x)
+                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: every path from it to the loss goes through relu at an operand in (-inf, -1], where its slope is 0
+          fix: check the sign of what goes into it, or use gc.leaky_relu
+        """,
+    ),
+    "dead-gradient without a path": (
+        """
+        w, x = gc.param("w", 3), gc.param("x", 3)
+        loss = gc.sum(x)
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: dead-gradient: the loss does not depend on `w`
+          model.py:1   w, x = gc.param("w", 3), gc.param("x", 3)
+                              ^^^^^^^^^^^^^^^^
+          why: no path of the graph leads from it to the loss, so its gradient is zero everywhere
+          fix: leave it out of `wrt`, or check that the tensor you built the loss from is the one you mean
+        """,
+    ),
+    "int-cast-cuts-gradient": (
+        """
+        w = gc.param("w", 3)
+        loss = gc.sum(w * w.astype("int64").astype("float32"))
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: int-cast-cuts-gradient: no gradient flows through the cast from f32 to i64
+          model.py:2   loss = gc.sum(w * w.astype("int64").astype("float32"))
+                                         ^^^^^^^^^^^^^^^^^
+          why: integers have no slope, so what was cast counts as a constant in the gradient
+          fix: drop the cast, or say that it is meant: x + gc.stop_gradient(gc.floor(x) - x)
+        """,
+    ),
+    "constant-loss": (
+        """
+        w = gc.param("w", 3)
+        loss = gc.sum(gc.relu(-gc.exp(w)))
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: constant-loss: the loss is a constant
+          model.py:2   loss = gc.sum(gc.relu(-gc.exp(w)))
+                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: it is 0 whatever the inputs and parameters are
+          fix: check that the tensor you built the loss from is the one you mean
+        """,
+    ),
+    "nan-gradient of a logarithm": (
+        """
+        x, w = gc.input("x", ("N", 3)), gc.param("w", 3, "float64")
+        loss = -gc.sum(gc.log(gc.softmax(x * w) * 0.5))
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: nan-gradient: the gradient through log can be NaN or infinite
+          model.py:2   loss = -gc.sum(gc.log(gc.softmax(x * w) * 0.5))
+                                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: its operand can be anything in [0, 0.5], and log wants more than 0
+          fix: keep it away from 0: gc.log(gc.maximum(x, 1e-12))
+        """,
+    ),
+    "nan-gradient of a root": (
+        """
+        w = gc.param("w", 3)
+        loss = gc.sum(gc.sqrt(gc.abs(w)))
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: nan-gradient: the gradient through sqrt can be NaN or infinite
+          model.py:2   loss = gc.sum(gc.sqrt(gc.abs(w)))
+                                     ^^^^^^^^^^^^^^^^^^
+          why: its operand can be 0, and the slope of sqrt, 1/(2·sqrt(x)), is infinite at 0
+          fix: keep it away from 0: gc.sqrt(x + 1e-12)
+        """,
+    ),
+    "nan-gradient of a quotient": (
+        """
+        x, w = gc.input("x", 3), gc.param("w", 3, "float64")
+        loss = gc.sum(x / gc.sum(w * w))
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: nan-gradient: the gradient through div can be NaN or infinite
+          model.py:2   loss = gc.sum(x / gc.sum(w * w))
+                                     ^^^^^^^^^^^^^^^^^
+          why: its divisor can be anything in [0, inf), and a quotient by 0 is infinite or NaN
+          fix: keep the divisor away from 0: x / (y + 1e-12)
+        """,
+    ),
+    "nan-gradient of an input, which may be known": (
+        """
+        x = gc.input("x")
+        loss = 1.0 / x
+        found = gc.lint(loss, x)
+        """,
+        """
+        note: nan-gradient: the gradient through div can be NaN or infinite
+          model.py:2   loss = 1.0 / x
+                              ^^^^^^^
+          why: its divisor can be anything in (-inf, inf), and a quotient by 0 is infinite or NaN
+          fix: choose the divisor: x / gc.where(y != 0, y, 1.0)
+        """,
+    ),
+    "nan-loss": (
+        """
+        w = gc.param("w", 3)
+        loss = gc.sum(gc.log(gc.relu(w)))
+        found = gc.lint(loss, w)
+        """,
+        """
+        warning: nan-loss: the loss can be NaN or infinite through log
+          model.py:2   loss = gc.sum(gc.log(gc.relu(w)))
+                                     ^^^^^^^^^^^^^^^^^^
+          why: its operand can be anything in [0, inf), and log wants more than 0
+          fix: keep it away from 0: gc.log(gc.maximum(x, 1e-12))
+        """,
+    ),
+    "rescued": (
+        """
+        w = gc.param("w", ())
+        loss = 1.0 / (1.0 + gc.exp(-w))
+        found = gc.lint(loss, w, show_rescued=True)
+        """,
+        """
+        note: rescued: div is computed by the rule sigmoid
+          model.py:2   loss = 1.0 / (1.0 + gc.exp(-w))
+                              ^^^^^^^^^^^^^^^^^^^^^^^^
+          why: 1/(1 + exp(−x)) = sigmoid(x): as written it overflows or cancels, in its value or in its gradient
+          fix: nothing is to be done
+        """,
+    ),
+    "broadcast-loss": (
+        """
+        x, t, w = gc.input("x", ("N", 3), "float32"), gc.input("t", ("N",), "float32"), gc.param("w", (3, 1))
+        loss = gc.mean((x @ w - t) ** 2)
+        found = gc.lint(loss)
+        """,
+        """
+        warning: broadcast-loss: f32[N,1] against f32[N] in the loss is broadcast to f32[N,N]
+          model.py:2   loss = gc.mean((x @ w - t) ** 2)
+                                       ^^^^^^^^^
+          why: every one of the N outputs is compared with every one of the N targets
+          fix: give both one shape: x[:, 0] makes [N] of [N,1]
+        """,
+    ),
+    "softmax-twice": (
+        """
+        x, t, w = gc.input("x", ("N", 3), "float32"), gc.input("t", ("N",), "int64"), gc.param("w", (3, 4))
+        p = gc.softmax(x @ w)
+        loss = nn.losses.softmax_cross_entropy(t, p)
+        found = gc.lint(loss)
+        """,
+        """
+        warning: softmax-twice: softmax is applied to what is a softmax already
+          model.py:3   loss = nn.losses.softmax_cross_entropy(t, p)
+                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: the inner one, at model.py:2, gives numbers from 0 to 1: as logits they hardly tell classes apart
+          fix: drop the first softmax: a cross-entropy from logits applies it itself
+        """,
+    ),
+    "output-loss-mismatch of squares": (
+        """
+        x, t, w = gc.input("x", ("N", 3), "float32"), gc.input("t", ("N", 4), "float32"), gc.param("w", (3, 4))
+        loss = nn.losses.mse(t, gc.softmax(x @ w))
+        found = gc.lint(loss)
+        """,
+        """
+        warning: output-loss-mismatch: a softmax is compared by squared error
+          model.py:2   loss = nn.losses.mse(t, gc.softmax(x @ w))
+                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: where the softmax is sure and wrong, the slope of the squared error is nearly 0: it learns no more
+          fix: use a cross-entropy of the logits: gc.log_softmax
+        """,
+    ),
+    "output-loss-mismatch of logits": (
+        """
+        x, t, w = gc.input("x", ("N", 3), "float32"), gc.input("t", ("N",), "int64"), gc.param("w", (3, 4))
+        y = gc.sigmoid(x @ w)
+        loss = nn.losses.softmax_cross_entropy(t, y)
+        found = gc.lint(loss)
+        """,
+        """
+        warning: output-loss-mismatch: the logits of a softmax cross-entropy are the result of sigmoid
+          model.py:3   loss = nn.losses.softmax_cross_entropy(t, y)
+                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: sigmoid, at model.py:2, keeps them between 0 and 1, so that no class can become sure
+          fix: drop sigmoid from the last layer: logits are any numbers
+        """,
+    ),
+    "output-loss-mismatch of probabilities": (
+        """
+        x, t, w = gc.input("x", ("N", 3), "float32"), gc.input("t", ("N", 4), "float32"), gc.param("w", (3, 4))
+        loss = nn.losses.binary_cross_entropy(t, gc.relu(x @ w))
+        found = gc.lint(loss)
+        """,
+        """
+        warning: output-loss-mismatch: a binary cross-entropy of probabilities is given the result of relu
+          model.py:2   loss = nn.losses.binary_cross_entropy(t, gc.relu(x @ w))
+                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: relu can be anything in [0, inf), and a probability lies in [0, 1]
+          fix: apply gc.sigmoid to it, or use the cross-entropy from logits
+        """,
+    ),
+    "output-loss-mismatch of one class": (
+        """
+        x, t, w = gc.input("x", ("N", 3), "float32"), gc.input("t", ("N",), "int64"), gc.param("w", (3, 1))
+        loss = nn.losses.softmax_cross_entropy(t, x @ w)
+        found = gc.lint(loss, silence=["constant-loss", "dead-gradient"])
+        """,
+        """
+        warning: output-loss-mismatch: softmax over one class is always 1
+          model.py:2   loss = nn.losses.softmax_cross_entropy(t, x @ w)
+                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: the cross-entropy of one class is 0 whatever the network says
+          fix: use two outputs, or one with a binary cross-entropy: gc.sigmoid(y)
+        """,
+    ),
+    "saturating-chain": (
+        """
+        x = h = gc.input("x")
+        for _ in range(5):
+            h = gc.sigmoid(h)
+        found = gc.lint(h)
+        """,
+        """
+        warning: saturating-chain: the gradient by `x` passes 5 sigmoids, whose slopes multiply to at most 0.00075
+          model.py:3   h = gc.sigmoid(h)
+                           ^^^^^^^^^^^^^
+          why: the slope of sigmoid is at most 1/4, and the chain rule multiplies: the first layers hardly learn
+          fix: use an activation whose slope does not vanish, such as gc.relu, or add a path around the layers: x + f(x)
+        """,
+    ),
+    "saturating-chain at a point": (
+        """
+        x = gc.input("x", 3)
+        loss = gc.sum(gc.tanh(x))
+        found = gc.lint(loss, at={x: [30.0, 0.5, -9.0]})
+        """,
+        """
+        warning: saturating-chain: 2 of the 3 elements of tanh have a slope below 0.01 at this point
+          model.py:2   loss = gc.sum(gc.tanh(x))
+                                     ^^^^^^^^^^
+          why: its operand reaches 30 in size, where tanh is flat and hardly a gradient passes
+          fix: scale the inputs, or make the initial weights smaller
+        """,
+    ),
+    "linear-collapse": (
+        """
+        x, w, v = gc.input("x", ("N", 3), "float32"), gc.param("w", (3, 8)), gc.param("v", (8, 2))
+        y = (x @ w) @ v
+        found = gc.lint(gc.mean(y * y))
+        """,
+        """
+        warning: linear-collapse: a linear layer (`v`) follows a linear layer (`w`)
+          model.py:2   y = (x @ w) @ v
+                           ^^^^^^^^^^^
+          why: together they are one linear map, which one layer can be
+          fix: put a nonlinearity between them, such as gc.relu, or leave one out
+        """,
+    ),
+    "linear-collapse of a bottleneck": (
+        """
+        x, w, v = gc.input("x", ("N", 8), "float32"), gc.param("w", (8, 2)), gc.param("v", (2, 8))
+        y = (x @ w) @ v
+        found = gc.lint(gc.mean(y * y))
+        """,
+        """
+        note: linear-collapse: a linear layer (`v`) follows a linear layer (`w`)
+          model.py:2   y = (x @ w) @ v
+                           ^^^^^^^^^^^
+          why: together they are one linear map of rank 2 at most: that is a use of its own
+          fix: put a nonlinearity between them, such as gc.relu, or leave one out
+        """,
+    ),
+    "first-loss": (
+        """
+        x, t = gc.input("x", ("N", 2)), gc.input("t", ("N",), "int64")
+        w = gc.param("w", init=[[50.0, 0.0, 0.0], [0.0, 50.0, 0.0]])
+        loss = nn.losses.softmax_cross_entropy(t, x @ w)
+        found = gc.lint(loss, at={x: [[1.0, 0.0]], t: [2]})
+        """,
+        """
+        warning: first-loss: the cross-entropy is 50 at this point, and guessing among 3 classes costs log 3 = 1.1
+          model.py:3   loss = nn.losses.softmax_cross_entropy(t, x @ w)
+                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: an untrained network should not be surer than a guess: its first outputs are too far apart
+          fix: make the initial weights of the last layer smaller, or scale the inputs
+        """,
+    ),
+    "kink-at-point": (
+        """
+        x = gc.input("x", 4)
+        loss = gc.sum(gc.relu(x))
+        found = gc.lint(loss, at={x: [1.0, 0.0, 2.0, 0.0]})
+        """,
+        """
+        note: kink-at-point: relu has no derivative at [1], and 1 more
+          model.py:2   loss = gc.sum(gc.relu(x))
+                                     ^^^^^^^^^^
+          why: its operand is 0 there; graphc's convention: relu'(0) = 0
+          fix: move the point a little, or mean the convention
+        """,
+    ),
+    "unused-input": (
+        """
+        x, t = gc.inputs("x t")
+        found = gc.lint(gc.tanh(x), x, inputs=[x, t])
+        """,
+        """
+        warning: unused-input: the input `t` is not used
+          model.py:1   x, t = gc.inputs("x t")
+                              ^^^^^^^^^^^^^^^^
+          why: the loss does not depend on it
+          fix: leave it out, or use it
+        """,
+    ),
+}
+
+
+def run(program: str) -> dict[str, object]:
+    """The names of a program `model.py` after it has run."""
+    text = textwrap.dedent(program).strip("\n") + "\n"
+    linecache.cache["model.py"] = (len(text), None, text.splitlines(keepends=True), "model.py")
+    names: dict[str, object] = {"gc": gc, "nn": nn, "np": np}
+    exec(compile(text, "model.py", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("case", PROGRAMS)
+def test_the_text_of_a_finding(case: str) -> None:
+    program, text = PROGRAMS[case]
+    found = run(program)["found"]
+    assert str(found) == textwrap.dedent(text).strip("\n")
+
+
+def test_every_finding_has_a_text_here() -> None:
+    from graphc.warn import NAMES
+
+    assert {case.split()[0] for case in PROGRAMS} == set(NAMES)
+
+
+def test_findings_are_printed_with_a_line_between() -> None:
+    found = run(
+        """
+        w, v = gc.param("w", 3), gc.param("v", 3)
+        loss = gc.sum(gc.floor(w) + gc.sqrt(gc.abs(v)))
+        found = gc.lint(loss, [w, v])
+        """
+    )["found"]
+    assert str(found).split("\n\n") == [str(f) for f in found]  # type: ignore[attr-defined]
+    assert found.names == ["dead-gradient", "nan-gradient"]  # type: ignore[attr-defined]
+
+
+def test_a_warning_reads_as_a_finding() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(
+            """
+            x = nn.Input(4)
+            model = nn.Model(x, nn.Dense(3, activation="softmax")(x))
+            model.compile(loss="mse")
+            """
+        )
+    (warning,) = caught
+    assert warning.category is gc.GraphcWarning
+    assert (warning.filename, warning.lineno) == ("model.py", 3)
+    assert str(warning.message) == textwrap.dedent(
+        """\
+        output-loss-mismatch: a softmax is compared by squared error
+          model.py:3   model.compile(loss="mse")
+                       ^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: where the softmax is sure and wrong, the slope of the squared error is nearly 0: it learns no more
+          fix: use a cross-entropy of the logits: gc.log_softmax"""
+    )
+
+
+# ---- wrong arguments --------------------------------------------------------------------------------------------
+
+
+def refused(program: str) -> str:
+    with pytest.raises(gc.GraphcError) as info:
+        run(program)
+    return f"{type(info.value).__name__}: {info.value}"
+
+
+def test_an_unknown_name() -> None:
+    assert refused('x = gc.input("x")\nfound = gc.lint(x, silence=["kink-at-points"])') == textwrap.dedent(
+        """\
+        ArgumentError: no warning of graphc is called 'kink-at-points'
+          model.py:2   found = gc.lint(x, silence=["kink-at-points"])
+                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          fix: did you mean 'kink-at-point'?"""
+    )
+
+
+def test_an_unknown_name_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHC_SILENCE", "everything")
+    assert refused('x = gc.input("x")\nfound = gc.lint(x)').splitlines()[0] == (
+        "ArgumentError: no warning of graphc is called 'everything'"
+    )
+
+
+def test_an_unknown_name_to_silence() -> None:
+    with pytest.raises(ArgumentError, match=r"^no warning of graphc is called 'dead'"), gc.silence("dead"):
+        pass
+
+
+def test_a_word_that_is_no_point() -> None:
+    assert refused('x = gc.input("x")\nfound = gc.lint(x, at="zero")') == textwrap.dedent(
+        """\
+        ArgumentError: at is 'zero'
+          model.py:2   found = gc.lint(x, at="zero")
+                               ^^^^^^^^^^^^^^^^^^^^^
+          fix: give values, {x: ...}, or "random\""""
+    )
+
+
+def test_a_range_of_nothing() -> None:
+    assert refused('x = gc.input("x")\nfound = gc.lint(x, ranges={"y": (0, 1)})') == textwrap.dedent(
+        """\
+        ArgumentError: a range is given for `y`, which is no input of the loss
+          model.py:2   found = gc.lint(x, ranges={"y": (0, 1)})
+                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: it depends on `x`"""
+    )
+
+
+def test_a_range_that_is_turned_round() -> None:
+    assert refused('x = gc.input("x")\nfound = gc.lint(x, ranges={x: (1, 0)})') == textwrap.dedent(
+        """\
+        ArgumentError: the range of `x` is from 1 to 0
+          model.py:2   found = gc.lint(x, ranges={x: (1, 0)})
+                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          why: the smaller number comes first"""
+    )
+
+
+def test_a_loss_that_is_no_scalar() -> None:
+    assert refused('x = gc.input("x", 3)\nfound = gc.lint(x)').startswith(
+        "GradientError: the gradient of a tensor of type f64[3] is not one tensor\n  model.py:2   "
+    )
