@@ -85,7 +85,8 @@ def operation_text(n: Node, index: tuple[int, ...], values: Mapping[Node, Array]
     """`0 / 0 = nan`: an operation with the operands of one element, or a summary of all that it reads."""
     result = _digits(values[n][index])
     if not isinstance(n.op, Elementwise):
-        operands = ", ".join(array_text(values[s]) for s in n.src)
+        with np.errstate(all="ignore"):  # the mean of a summary may overflow
+            operands = ", ".join(array_text(values[s]) for s in n.src)
         return f"{n.op.label}({operands}) = {result}"
     given = [_digits(values[s][index]) for s in n.src]
     sign = _SIGNS.get(n.op.row_name)
