@@ -90,23 +90,37 @@ def erf(x: Array) -> Array:
     with np.errstate(all="ignore"):
         inner = np.minimum(size, 1)
         small: Array = x * chebval(2 * inner * inner - 1, _ERF)
-        return np.where(size < 1, small, np.copysign(1 - _tail(np.maximum(size, 1)), x))
+        outer = np.maximum(size, 1)
+        return np.where(size < 1, small, np.copysign(1 - _gaussian(outer, 1) * _tail(outer), x))
 
 
 def erfc(x: Array) -> Array:
     """1 - erf(x), with its own digits where erf is nearly 1."""
     with np.errstate(all="ignore"):
-        return np.asarray(np.where(x < 0.5, 1 - erf(np.minimum(x, 0.5)), _tail(np.maximum(x, 0.5))))
+        outer = np.maximum(x, 0.5)
+        return np.asarray(np.where(x < 0.5, 1 - erf(np.minimum(x, 0.5)), _gaussian(outer, 1) * _tail(outer)))
+
+
+def normal_cdf(x: Array) -> Array:
+    """erfc(-x/√2)/2, where the rounding of x/√2 is not squared."""
+    with np.errstate(all="ignore"):
+        z = x * -math.sqrt(0.5)
+        tail = _gaussian(np.maximum(-x, 0.5), 0.5) * (_tail(np.maximum(z, 0.5)) / 2)
+        return np.asarray(np.where(z < 0.5, (1 - erf(np.minimum(z, 0.5))) / 2, tail))
+
+
+def _gaussian(x: Array, c: float) -> Array:
+    """exp(-c·x²) for x > 0 and c a power of two."""
+    x = np.minimum(x, 50)
+    # exp(-x²) = exp(-h²) exp((h - x)(h + x)), where h has so few bits that h² is exact.
+    h = x.astype(np.float32).astype(np.float64)
+    return np.asarray(np.exp(-c * h * h) * np.exp(c * (h - x) * (h + x)))
 
 
 def _tail(x: Array) -> Array:
-    """erfc for x >= 1/2."""
-    x = np.minimum(x, 30)
-    # exp(-x²) = exp(-h²) exp((h - x)(h + x)), where h has so few bits that h² is exact.
-    h = x.astype(np.float32).astype(np.float64)
-    return np.asarray(
-        np.exp(-h * h) * (np.exp((h - x) * (h + x)) * chebval((4 - x) / (3 + x), _ERFCX) / (1 + 2 * x))
-    )
+    """exp(x²)·erfc(x) for x >= 1/2."""
+    x = np.minimum(x, 50)
+    return np.asarray(chebval((4 - x) / (3 + x), _ERFCX) / (1 + 2 * x))
 
 
 def lgamma(x: Array) -> Array:
@@ -146,7 +160,7 @@ def digamma(x: Array) -> Array:
     """ψ(x) = Γ'(x)/Γ(x)."""
     with np.errstate(all="ignore"):
         turns = x - np.round(x)
-        mirrored = _digamma(-x) - 1 / x - np.pi / np.tan(np.pi * turns)
+        mirrored = np.where(x > -1e-17, -1 / x, _digamma(-x) - 1 / x - np.pi / np.tan(np.pi * turns))
         value = np.where(x < 0, mirrored, _digamma(x))
         value = np.where((x < 0) & (turns == 0), np.nan, value)
         return np.where(x == 0, np.copysign(np.inf, -x), np.where(x == np.inf, x, value))
