@@ -174,7 +174,7 @@ class KernelEmitter:
         n = max((a.lanes for a in args), default=1)
         texts = [self.w.splat(a, n) for a in args]
         dtype = args[-1].dtype
-        if stmt.prim in ("floordiv", "mod"):
+        if stmt.prim in ("floordiv", "mod") and dtype.is_integer:
             t, by = type_of(dtype, n), stmt.args[1]
             if isinstance(by, Literal) and by.value > 0 and int(by.value).bit_count() == 1:
                 # By a power of two, rounding downwards is a shift and the rest a mask.
