@@ -218,10 +218,12 @@ class _ModuleEmitter:
     def _entry(self, made: Sequence[Sequence[tuple[str, _Function]]]) -> str:
         w = Writer(parameters=("addresses", "dims"))
         ix = Indexer(w, {})
-        data = w.alloca("ptr", 3, "data")
-        variables = w.alloca("i64", max(1, len(self._variables)), "variables")
-        for k, pointer in enumerate(("%addresses", "%dims", variables)):
-            at = w.emit(f"getelementptr ptr, ptr {data}, i64 {k}")
+        given = ["%addresses", "%dims"]
+        if self._variables:
+            given.append(w.alloca("i64", len(self._variables), "variables"))
+        data = w.alloca("ptr", len(given), "data")
+        for k, pointer in enumerate(given):
+            at = w.emit(f"getelementptr ptr, ptr {data}, i64 {k}") if k else data
             w.do(f"store ptr {pointer}, ptr {at}, align 8")
         self._load_dims(w, ix, "%dims")
         at = w.emit(
@@ -248,7 +250,7 @@ class _ModuleEmitter:
                         extent = ix.uniform(terms(step.extent), step.var)
                         with w.loop(step.var, "0", extent.text, guarded=True) as turn:
                             at = w.emit(
-                                f"getelementptr i64, ptr {variables}, i64 {self._variables[step.var]}"
+                                f"getelementptr i64, ptr {given[2]}, i64 {self._variables[step.var]}"
                             )
                             w.do(f"store i64 {turn}, ptr {at}, align 8")
                             ix.env[step.var] = Value(turn, DType.I64, 1, w.depth)

@@ -43,7 +43,7 @@ def part(built: Built, calls: tuple[Call, ...], threads: int) -> Function:
     fn = built.fn
     compiled = fn._compiled
     assert compiled is not None
-    program = replace(compiled.program, calls=calls)
+    program = replace(compiled.program, steps=calls)
     made = load("llvm").build(program, fast=False, threads=threads, cache=None)
     smaller = replace(compiled, program=program, executable=made)
     result = Function(

@@ -27,7 +27,7 @@ def scheduled(program: Program) -> Program:
         replace(c, kernel=schedule(c.kernel, MACHINE, flops=c.flops, threads=MACHINE.threads)[0])
         for c in program.calls
     ]
-    return replace(program, calls=tuple(calls))
+    return program.with_calls(calls)
 
 
 def texts(fn: Function) -> dict[str, str]:

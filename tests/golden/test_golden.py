@@ -1,4 +1,4 @@
-"""The text of every level, word for word, for three small programs.
+"""The text of every level, word for word, for four small programs.
 
 A text that changes is a change to look at: the difference is printed, and `pytest --update-golden tests/golden`
 writes the files anew.
@@ -21,6 +21,7 @@ PROGRAMS = {
     "chain_rule": EXAMPLES / "01_chain_rule.py",
     "softmax_cross_entropy": EXAMPLES / "05_softmax_cross_entropy.py",
     "convolution": HERE / "convolution.py",
+    "loop": EXAMPLES / "09_loop.py",
 }
 STAGES = ("graph", "log", "optimized", "fused", "kernels", "scheduled")
 GOLDEN = [(program, stage) for program in PROGRAMS for stage in STAGES] + [("chain_rule", "llvm")]
@@ -40,7 +41,7 @@ def texts(program: str) -> dict[str, str]:
     return {stage: "\n".join(map(str.rstrip, text.splitlines())) + "\n" for stage, text in found.items()}
 
 
-@pytest.mark.parametrize(("program", "stage"), GOLDEN, ids="-".join)
+@pytest.mark.parametrize(("program", "stage"), GOLDEN, ids=["-".join(g) for g in GOLDEN])
 def test_the_text_of_a_level(program: str, stage: str, request: pytest.FixtureRequest) -> None:
     path = HERE / f"{program}.{stage}.txt"
     got = texts(program)[stage]
