@@ -57,7 +57,7 @@ def scan(
     Forward and reverse differentiable.  The gradient stores what it reads of every step.  With `checkpoint=k` it
     stores the carries of every k-th step only, and computes the k steps from there again: room for T/k + k steps
     instead of T, for one more forward pass (Griewank, Optim. Methods Softw. 1, 1992).  `checkpoint=True` takes
-    k = √T.  Raises ArgumentError, ShapeError or DTypeError where xs, length and the carries do not fit together.
+    k near √T.  Raises ArgumentError, ShapeError or DTypeError where xs, length and the carries do not fit together.
     """
     carried, elements, size = _scanned(init, xs, length)
     k = _segment(checkpoint, size)
@@ -137,7 +137,10 @@ def _segment(checkpoint: bool | int, size: Index) -> int:
             fix="give the first axis of xs a number",
         )
     if checkpoint is True:
-        return max(1, math.isqrt(size))
+        root = max(1, math.isqrt(size))
+        # Segments that fill all of the steps need no copy of the rest; any number near the root will do.
+        fitting = [k for k in range(max(1, root // 2), 2 * root + 1) if size % k == 0]
+        return min(fitting, key=lambda k: abs(k - root), default=root)
     if not isinstance(checkpoint, int) or checkpoint < 1:
         raise ArgumentError(f"checkpoint must be True, or 1 or more steps, not {checkpoint!r}")
     return checkpoint
