@@ -42,7 +42,7 @@ from graphc.passes.fuse import Cluster
 from graphc.passes.log import Log
 from graphc.runtime import reference
 from graphc.runtime.cost import Cost, program_cost
-from graphc.runtime.dims import dim_sources
+from graphc.runtime.dims import check_sizes, dim_sources
 
 GRAPH_STAGES = ("graph", "optimized", "fused", "kernels")
 _PLANS_KEPT = 16
@@ -124,6 +124,7 @@ class Function:
 
     def _evaluate(self, arrays: list[Array]) -> list[Array]:
         """By the reference; updates are made after everything is computed."""
+        check_sizes(self.graph.nodes, {name: arrays[k].shape[axis] for name, k, axis in self._dim_sources})
         with self._lock:
             values = reference.evaluate(self.optimized, arrays)
             count = len(self.graph.outputs)
@@ -162,6 +163,7 @@ class Function:
         """Plan and allocate for a binding of the dimensions that was not seen before."""
         program = compiled.program
         dims = {name: size for (name, _, _), size in zip(self._dim_sources, key, strict=True)}
+        check_sizes(self.graph.nodes, dims)
         scratch = compiled.executable.scratch()
         places = plan(program, dims, scratch)
         arena = np.empty(places.size + ALIGNMENT, np.uint8)

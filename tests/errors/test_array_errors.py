@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+import graphc as gc
+
 SETUP = """
 x, a, b = gc.input("x", ("N", 4)), gc.input("a", ("N", 4)), gc.input("b", (3, 5))
 m, f = gc.input("m", ("N",), "bool"), gc.input("f", ("N",))
@@ -228,3 +230,32 @@ def line_of(text: str) -> str:
 @pytest.mark.parametrize("text", TEXTS.strip("\n").split("\n\n"), ids=line_of)
 def test_text(text: str, error_of: Callable[..., str]) -> None:
     assert error_of(f"{SETUP.strip()}\n{line_of(text)}") == text
+
+
+CALLS = """
+ShapeError: an axis is too short for slice where N = 2
+  model.py:1   y = x[:3] * 2.0
+                   ^^^^^
+  why: it needs the places 0 to 2 of axis 0, which has the size 2
+  fix: call the function with a larger N, or use bounds that fit every size
+
+ShapeError: an axis is too short for pad where N = 2
+  model.py:1   y = gc.grad(gc.sum(x[2]), x)
+                                  ^^^^
+  why: it needs the places 2 to 2 of axis 0, which has the size 2
+  fix: call the function with a larger N, or use bounds that fit every size
+
+ShapeError: there is no f64[N-3] where N = 2
+  model.py:1   y = x[3:]
+                   ^^^^^
+  why: N-3 would be -1
+  fix: call the function with a larger N
+"""
+
+
+@pytest.mark.parametrize("text", CALLS.strip("\n").split("\n\n"))
+def test_sizes_that_a_slice_does_not_allow(text: str, backend: str, error_of: Callable[..., str]) -> None:
+    """Compiled code would read what is not there; larger sizes are served by the same function."""
+    line = text.splitlines()[1].partition("model.py:1   ")[2]
+    program = f"{line}\nfn = gc.compile([x], y, backend=backend)\nfn(np.zeros(4))\nfn(np.zeros(2))"
+    assert error_of(program, x=gc.input("x", ("N",)), backend=backend) == text

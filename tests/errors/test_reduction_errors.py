@@ -1,4 +1,4 @@
-"""Subscripts, products, reductions and order, where operands do not fit: the whole text, with the line and the caret."""
+"""Subscripts, products, reductions and order that do not fit: the whole text, with the line and the caret."""
 
 from __future__ import annotations
 
