@@ -1,13 +1,17 @@
 """The rules of windows: compute only what is used.
 
 The vjp of a padded convolution is a convolution over a widely padded upstream, of which a slice is kept.  The
-slice moves inwards, until the padding that it cuts away was never made.
+slice moves inwards, until the padding that it cuts away was never made.  A stride's zeros are not multiplied:
+see `graphc.passes.rules_strides`.
 
 >>> for rule in WINDOWS:
 ...     print(rule)
 slice-reshape: slice(reshape(x)) = reshape(slice(x))  if the reshape only moves axes of length 1  [bitwise]
 slice-conv: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and steps by 1  [bitwise]
 slice-of-pad: slice(pad(x)) = pad(x)  if the slice cuts padding only  [bitwise]
+stride-of-slice: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and skips places  [bitwise]
+conv-of-spread: conv(spread(x), w) = interleave(conv(x, phases(w)))  if the spread is by known amounts  [stable]
+conv-by-spread: conv(transpose(spread(x)), w) = transpose(flip(conv(w, x)))  if w is the larger one  [stable]
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from graphc.ops.conv import Conv
 from graphc.ops.views import Pad, Reshape, Slice, is_unit
 from graphc.passes.pattern import Match, Structural, Wild
 from graphc.passes.rewrite import Rule, guard, rule
+from graphc.passes.rules_strides import STRIDES
 
 x, w = Wild("x"), Wild("w")
 
@@ -118,5 +123,6 @@ WINDOWS: tuple[Rule, ...] = (
         when=cuts_padding,
         shows=Structural(Pad, (x,), "pad"),
     ),
+    *STRIDES,
 )
-"""Rules on slices of what windows made: no element changes."""
+"""Rules on slices of what windows made, by which no element changes; and on convolutions of spread inputs."""
