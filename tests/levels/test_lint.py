@@ -57,9 +57,9 @@ MISTAKES = {
     "power": ("loss = gc.sum(gc.abs(y) ** 0.3)", "nan-gradient"),
     "fractional-power": ("loss = gc.sum(y ** 2.5)", "nan-gradient"),
     "reciprocal": ("loss = gc.sum(gc.reciprocal(gc.square(y)))", "nan-gradient"),
-    "one-minus-square": ("loss = gc.sum(gc.sqrt(1.0 - gc.tanh(y) ** 2))", "nan-gradient"),
-    "log-of-a-softmax-times": ("loss = -gc.sum(gc.log(gc.softmax(y) * 0.5))", "nan-gradient"),
-    "arc-sine": ("loss = gc.sum(gc.asin(gc.tanh(y)))", "nan-gradient"),
+    "one-minus-square": ("loss = gc.sum(gc.sqrt(1.0 - gc.sin(y) ** 2))", "nan-gradient"),
+    "log-of-a-size": ("loss = gc.sum(gc.log(gc.abs(y)))", "nan-gradient"),
+    "arc-sine": ("loss = gc.sum(gc.asin(gc.sin(y)))", "nan-gradient"),
     "by-an-input": ("loss = gc.sum(y / x)", "nan-gradient"),
     "log-of-relu": ("loss = gc.sum(gc.log(gc.relu(y)))", "nan-loss"),
     # ---- losses
