@@ -30,7 +30,7 @@ from graphc.passes.fuse import fuse
 from graphc.passes.pipeline import optimize
 from graphc.runtime.backends import load
 from graphc.runtime.cache import default_cache
-from graphc.runtime.dims import dim_sources
+from graphc.runtime.dims import check_known, dim_sources
 from graphc.runtime.function import Compiled, Function
 from graphc.runtime.interpreter import InterpreterExecutable
 
@@ -74,7 +74,7 @@ def compile(
     )
     _check_inputs(graph, inputs)
     verify_graph(graph)
-    dim_sources(graph.inputs)
+    check_known(graph.nodes, [name for name, _, _ in dim_sources(graph.inputs)])
     optimized, log = optimize(graph, disable=disable, fast=fast)
     compiled: Compiled | None = None
     stages: tuple[str, ...] = ()

@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from graphc.errors import Loc, ShapeError
 from graphc.ir.dims import Dim, evaluate, names
 from graphc.ir.node import Node
+from graphc.ops.control import Scan
+from graphc.ops.leaves import Extent
 from graphc.ops.views import Pad, Slice
 
 
@@ -41,6 +43,22 @@ def dim_sources(inputs: Sequence[Node]) -> tuple[tuple[str, int, int], ...]:
                     fix=f"add an input with an axis of the size {name} alone",
                 )
     return tuple(found.values())
+
+
+def check_known(nodes: Iterable[Node], known: Collection[str]) -> None:
+    """Raises ShapeError where a node speaks of a named dimension that no argument has."""
+    for n in nodes:
+        spoken = n.type.dims
+        if isinstance(n.op, (Extent, Scan)):
+            spoken += names(n.op.dim if isinstance(n.op, Extent) else n.op.length)
+        for name in spoken:
+            if name not in known:
+                raise ShapeError(
+                    f"the size of {name} cannot be told from the arguments",
+                    where=_place(n),
+                    why="no input has an axis of this name",
+                    fix=f"add an input with an axis of the size {name}, or give the dimension a number",
+                )
 
 
 def check_sizes(nodes: Iterable[Node], dims: Mapping[str, int]) -> None:

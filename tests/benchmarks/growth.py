@@ -29,7 +29,7 @@ import graphc as gc
 from graphc.tables import Table
 
 CHAINS = (1_000, 2_000, 4_000, 6_000, 8_000, 10_000, 20_000)
-STEPS = (100, 225, 484, 1_024, 2_025, 4_096)  # squares, which checkpoints divide into equal parts
+STEPS = (100, 200, 500, 1_000, 2_000, 4_000)
 REPEATS = 3
 
 

@@ -129,6 +129,13 @@ MISTAKES: list[tuple[Callable[[], object], type[GraphcError], str]] = [
         gc.ArgumentError,
         "the outputs need the input `z`, which is not among the inputs\n  fix: add it: gc.compile([..., z], ...)",
     ),
+    (
+        lambda: gc.compile([z], gc.scan(lambda c, _: (c * z, None), 1.0, length="T")[0]),
+        gc.ShapeError,
+        "the size of T cannot be told from the arguments\n"
+        "  why: no input has an axis of this name\n"
+        "  fix: add an input with an axis of the size T, or give the dimension a number",
+    ),
 ]
 
 
