@@ -18,6 +18,8 @@ import pytest
 
 import graphc as gc
 from graphc.lang.tensor import Tensor
+from graphc.ops.registry import read_graph
+from graphc.runtime.reference import evaluate
 
 INTS = np.array([[3, -1, 0], [3, 2, 7]])
 FLOATS = np.array([[3.0, np.nan, -np.inf, 0.0], [0.5, -0.0, np.inf, 0.5], [2.0, 2.0, 1.0, 2.0]])
@@ -305,3 +307,16 @@ def test_long_products_of_einsum_take_the_cheap_order() -> None:
     a, b, c = (gc.input(k, s) for k, s in (("a", (n, n)), ("b", (n, n)), ("c", (n,))))
     fn = gc.compile([a, b, c], gc.einsum("ab,bc,c->a", a, b, c))
     assert fn.cost.flops <= 2 * 2 * n * n
+
+
+def test_graphs_of_running_sums_and_ranks_are_read_back_from_their_text() -> None:
+    x = gc.input("x", ("N", 4))
+    y = gc.sum(gc.cumprod(x, 1, reverse=True)) + gc.sum(gc.cummax(x)) + gc.sum(gc.prod(x, axis=0))
+    y = y + gc.sum(gc.sort(x, 0, descending=True)[0])
+    fn = gc.compile([x], [y, gc.grad(y, x)], backend="reference")
+    text = fn.stage("graph")
+    assert {"recurrence", "running_argmax", "rank", "prod"} <= set(text.replace("=", " ").split())
+    again = read_graph(text)
+    a = np.random.default_rng(0).normal(size=(3, 4))
+    for got, wanted in zip(evaluate(again, [a]), fn(a), strict=True):
+        np.testing.assert_array_equal(got, wanted)
