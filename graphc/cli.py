@@ -14,8 +14,10 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from inspect import unwrap
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
 import typer
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from graphc.ir.graph import Graph
     from graphc.ir.node import Node
     from graphc.lang.tensor import Tensor
-    from graphc.ops.row import Row
     from graphc.runtime.function import Function
     from graphc.script import Target
 
@@ -191,17 +192,26 @@ def lint(
 @app.command()
 @reported
 def ops(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, one object for each op.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Some ops only.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON: ops and conventions.")] = False,
 ) -> None:
-    """The op table: mathematics, local gradients, kinks, stable forms, and how each was proved."""
+    """The op table: mathematics, local gradients, stable forms, how each was proved; and the conventions."""
+    from graphc.lang.elementwise import names as known
+    from graphc.ops.conventions import CONVENTIONS
     from graphc.ops.table import ROWS
-    from graphc.tables import Table
+    from graphc.show.op_table import table_lines, table_object
 
+    for name in names or ():
+        if name not in known():
+            near = get_close_matches(name, known(), 1)
+            raise ArgumentError(f"no op is called {name!r}", fix=f"did you mean {near[0]}?" if near else "")
+    rows = [known()[name] for name in names] if names else list(ROWS.values())
     if as_json:
-        print(json.dumps([_op_object(row) for row in ROWS.values()], indent=2, ensure_ascii=False))
+        print(json.dumps(table_object(rows), indent=2, ensure_ascii=False))
         return
-    heads = ["op", "mathematics", "local gradient", "stable form; at kinks", "claims"]
-    Table(heads, [_op_line(row) for row in ROWS.values()]).show()
+    width = min(100, get_terminal_size((100, 24)).columns)
+    for line in table_lines(rows, () if names else CONVENTIONS, width):
+        print(line, flush=not line.startswith(" "))
 
 
 @app.command()
@@ -241,39 +251,6 @@ def doctor() -> None:
         ["setting", "now", "may be", "default", "what it does"],
         [[s.name, _now(setting(s.name)), s.values, s.default, s.doc] for s in SETTINGS],
     ).show()
-
-
-def _locals(row: Row) -> dict[str, str]:
-    """The local gradient by each operand."""
-    return {name: str(row.local(k)) for k, name in enumerate(row.operands)} if row.differentiable else {}
-
-
-def _proofs(row: Row) -> dict[str, str]:
-    """How each claim of a row was proved."""
-    from graphc.ops.prove import prove_row
-
-    return {claim: str(proof) for claim, proof in prove_row(row).items()}
-
-
-def _op_object(row: Row) -> dict[str, object]:
-    same = {
-        key: getattr(row, key) for key in ("name", "operands", "maths", "domain", "kink", "convention", "doc")
-    }
-    return same | {
-        "compute": row.compute or row.maths,
-        "local gradient": _locals(row),
-        "proofs": _proofs(row),
-    }
-
-
-def _op_line(row: Row) -> list[str]:
-    local = _locals(row)
-    gradient = "; ".join(f"∂{name}: {text}" if len(local) > 1 else text for name, text in local.items())
-    notes = [f"computed as {row.compute}"] * (row.compute is not None) + [row.convention] * bool(
-        row.convention
-    )
-    verdicts = ", ".join(dict.fromkeys(_proofs(row).values()))
-    return [f"{row.name}({', '.join(row.operands)})", row.maths, gradient, "; ".join(notes), verdicts]
 
 
 # ---- what the commands share ----------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ import graphc
 from graphc import cli, demo, nn
 from graphc.config import SETTINGS, setting
 from graphc.errors import ArgumentError, GraphcError
+from graphc.ops.conventions import CONVENTIONS
 from graphc.ops.table import ROWS
+from graphc.show import op_table
 
 EXAMPLE = """\
 import graphc as gc
@@ -145,14 +147,34 @@ def test_emit_writes_the_code(file, target, mark):
 # ---- ops, doctor, help -------------------------------------------------------------------------------------
 
 
-def test_ops_lists_every_row_with_its_gradient_and_proofs():
-    entries = json.loads(shown("ops", "--json"))
-    assert [e["name"] for e in entries] == list(ROWS)
-    tanh = next(e for e in entries if e["name"] == "tanh")
-    assert tanh["local gradient"] == {"x": "1 - out**2"} and tanh["proofs"] == {"∂/∂x": "proved"}
-    assert not [e for e in entries if any(p.startswith("refuted") for p in e["proofs"].values())]
-    text = shown("ops")
-    assert len(text.splitlines()) == len(ROWS) + 1 and "relu'(0) = 0" in text
+def test_ops_says_all_about_a_row_and_how_its_claims_were_proved():
+    told = json.loads(shown("ops", "arctan2", "tanh", "--json"))
+    assert [e["name"] for e in told["ops"]] == ["atan2", "tanh"]
+    assert told["ops"][1]["local gradient"] == {"x": "1 - out**2"}
+    assert told["ops"][1]["proofs"] == {"∂/∂x": "proved"}
+    assert len(told["conventions"]) == len(CONVENTIONS) and all(c["examples"] for c in told["conventions"])
+    text = shown("ops", "relu6", "softplus")
+    assert "relu6(x) = " in text and "0 at both kinks" in text and "∂/∂x      sigmoid(x)  (proved)" in text
+    assert "did you mean tanh?" in refused("ops", "tamh")
+
+
+def test_the_whole_table_fits_a_hundred_columns(monkeypatch):
+    monkeypatch.setattr(
+        op_table, "prove_row", lambda row: dict.fromkeys(["compute", *_claims(row)], "proved")
+    )
+    monkeypatch.setattr(op_table, "proofs", op_table.proofs.__wrapped__)
+    monkeypatch.setenv("COLUMNS", "300")
+    lines = shown("ops").splitlines()
+    assert max(map(len, lines)) <= 100
+    heads = [line.split("(")[0] for line in lines[: lines.index("Conventions")] if line and line[0] != " "]
+    assert heads == list(ROWS) + heads[len(ROWS) :]
+    text = " ".join(" ".join(lines).split())
+    assert all(c.statement in text and c.topic in lines for c in CONVENTIONS)
+    assert all(row.convention in text for row in ROWS.values())
+
+
+def _claims(row):
+    return [f"∂/∂{name}" for name in row.grad]
 
 
 def test_doctor_knows_the_back_ends_and_every_setting():
