@@ -188,7 +188,7 @@ def _points(symbols: Sequence[Expr]) -> Iterator[tuple[Expr, ...]]:
 
 def _function(symbols: Sequence[Expr], expr: Expr) -> Callable[[Sequence[Expr]], Number]:
     """expr as a function of a point, by mpmath; None where it is infinite, complex or undefined."""
-    run = sympy.lambdify(symbols, expr, modules="mpmath")
+    run = sympy.lambdify(symbols, expr.xreplace({sympy.zoo: sympy.nan}), modules="mpmath")
     truths = [_is_truth_symbol(s) for s in symbols]
 
     def value(point: Sequence[Expr]) -> Number:
@@ -254,5 +254,7 @@ def _is_zero(difference: Expr) -> bool:
         lambda e: sympy.cancel(sympy.together(e.rewrite(sympy.exp))),
         sympy.simplify,
         lambda e: sympy.simplify(sympy.expand_log(e.rewrite(sympy.exp), force=False)),
+        # Read log(a) as log|a|, which it is wherever it is defined: then log(a·b) = log(a) + log(b) for all a, b.
+        lambda e: sympy.simplify(sympy.expand_log(sympy.expand_log(e.rewrite(sympy.exp), force=True))),
     )
     return any(step(difference) == 0 for step in steps)

@@ -15,12 +15,17 @@ from graphc.passes.fold import FOLD
 from graphc.passes.rewrite import Rule
 from graphc.passes.rules_algebra import ALGEBRA
 from graphc.passes.rules_reductions import REDUCTIONS
-from graphc.passes.rules_stability import STABILITY
+from graphc.passes.rules_stability import BEFORE_DIFFERENTIATION, STABILITY
 from graphc.passes.rules_views import VIEWS
 from graphc.passes.rules_windows import WINDOWS
 
 GROUPS: Mapping[str, Sequence[Rule]] = MappingProxyType(
-    {"algebra": (*ALGEBRA, *VIEWS, *WINDOWS, *REDUCTIONS), "stability": STABILITY, "fold": FOLD}
+    {
+        "algebra": (*ALGEBRA, *VIEWS, *WINDOWS, *REDUCTIONS),
+        "stability": STABILITY,
+        "before differentiation": BEFORE_DIFFERENTIATION,
+        "fold": FOLD,
+    }
 )
 """The rules of each pass, in the order in which they are tried."""
 

@@ -64,6 +64,7 @@ _TRIED: Mapping[str, tuple[float, ...]] = {
     "positive": _SIZES[1:],
     "nonpositive": (0.0, *(-s for s in _SIZES)),
 }
+_GUARD = "rule:choice:guard"
 _SAFE = (1.0, 0.5, 2.0, 0.0, -0.5)
 
 _MOVES = (Reshape, Transpose, Expand, Slice, Pad, Concat, Gather, Cast)
@@ -122,7 +123,7 @@ def _matters(row_name: str, operand: int) -> Body | None:
 
     row = row_named(row_name)
     local: Expr = row.local(operand)
-    if not local.is_Piecewise or (row.arity > 1 and row_name not in ("maximum", "minimum")):
+    if row.dtype == "select" or not local.is_Piecewise:
         return None
     before, chosen = sympy.false, sympy.false
     for value, condition in local.args:
@@ -199,11 +200,12 @@ class _Walk:
             src = list(n.src)
             for k, s in _differentiable(n):
                 src[k] = becomes[s] if s in self.active else s
-            with origin("rule:choice", of=(n,)):
-                mask = self.needs[n]
-                for at in self._guards(n):
-                    if mask is not None and (n in self.chosen or not _spoils(n, n.src[at.operand])):
+            mask = self.needs[n]
+            for at in self._guards(n):
+                if mask is not None and (n in self.chosen or not _spoils(n, n.src[at.operand])):
+                    with origin(_GUARD, of=(n,)):
                         src[at.operand] = _only_where(mask, src[at.operand], at.safe)
+            with origin("rule:choice", of=(n,)):
                 if any(a is not b for a, b in zip(src, n.src, strict=True)):
                     becomes[n] = _again(n, src)
         return {n: becomes[n] for n in (*self.roots, *self.wrt)}
@@ -250,7 +252,10 @@ def _reaches(n: Node, k: int, need: Node | None) -> Node | None:
         if op.row_name == "where":
             return _both(need, n.src[0] if k == 1 else _not(n.src[0]))
         body = _matters(op.row_name, k)
-        return need if body is None else _both(need, instantiate(body, (*n.src, n), n))
+        settled = body is not None and all(
+            r < len(n.src) and constant_value(n.src[r]) is not None for r in body.reads
+        )
+        return need if body is None or settled else _both(need, instantiate(body, (*n.src, n), n))
     if need is None and not isinstance(op, Slice | Gather):
         return None
     if isinstance(op, Cast):
@@ -270,17 +275,23 @@ def _reaches(n: Node, k: int, need: Node | None) -> Node | None:
 
 
 def _again(n: Node, src: Sequence[Node]) -> Node:
-    """A node over guarded operands; where these are not what they were, a choice between them must stay."""
-    row = n.op.row_name if isinstance(n.op, Elementwise) else "where"
-    matters = [_matters(row, k) for k in range(len(src))] if row != "where" else []
-    if not any(matters):
-        return node(n.op, *src)
-    held = elementwise("stop_gradient", n)
-    branches = src if len(src) > 1 else (node(n.op, *src),)
-    for body, branch in zip(matters, branches, strict=True):
+    """A node over guarded operands.  Where the row is a choice itself, each guarded operand counts only where it
+    matters; elsewhere the operand as it was makes the choice, held constant."""
+    made = [tuple(src)]
+    conditions = []
+    for k, (before, after) in enumerate(zip(n.src, src, strict=True)):
+        body = _matters(n.op.row_name, k) if isinstance(n.op, Elementwise) and after is not before else None
         if body is not None:
-            held = elementwise("where", instantiate(body, (*n.src, n), n), branch, held)
-    return held
+            conditions.append(instantiate(body, (*n.src, n), n))
+            held = elementwise("stop_gradient", before)
+            made += [(*each[:k], held, *each[k + 1 :]) for each in made]
+    found = [node(n.op, *each) for each in made]
+    for condition in reversed(conditions):
+        half = len(found) // 2
+        found = [
+            elementwise("where", condition, a, b) for a, b in zip(found[:half], found[half:], strict=True)
+        ]
+    return found[0]
 
 
 def _only_where(mask: Node, x: Node, safe: float) -> Node:
@@ -288,8 +299,11 @@ def _only_where(mask: Node, x: Node, safe: float) -> Node:
     number, condition, holds = constant_like(safe, x), mask, True
     if mask.op.label == "logical_not":
         condition, holds = mask.src[0], False
-    kept = x.src[1 if holds else 2] if x.op.label == "where" and x.src[0] is condition else x
-    if kept is not x and constant_value(x.src[2 if holds else 1]) is not None:
+    # What was guarded for a first derivative is guarded for the second; and so is what the user guarded just so.
+    again = any(o.why == _GUARD for o in x.origins) or (
+        x.op.label == "where" and x.src[0] is condition and constant_value(x.src[2 if holds else 1]) is not None
+    )
+    if again:
         return x
     return elementwise("where", condition, x, number) if holds else elementwise("where", condition, number, x)
 

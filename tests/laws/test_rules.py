@@ -1,149 +1,134 @@
-"""Laws of the rewrite rules: each is proved or sampled, and is as exact as it says it is."""
+"""Laws of the rewrite rules: each is proved or sampled, is as exact as it says it is, and a wrong one is caught."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-
-import numpy as np
 import pytest
 
-from graphc.ir.dims import Dim
-from graphc.ir.graph import Graph
 from graphc.ir.node import Node, node
-from graphc.ir.types import DType, Shape, TensorType
-from graphc.ops.elementwise import constant_like
-from graphc.ops.leaves import Input
-from graphc.passes.pattern import Call, Constant, Match, Pattern, Reduction, Spread, Viewed, Wild, build
-from graphc.passes.rewrite import Rule, rule
+from graphc.ops.elementwise import elementwise
+from graphc.passes.pattern import Call, Constant, Match, Number, Reduction, Wild
+from graphc.passes.prove_rules import prove_on, prove_rule
+from graphc.passes.rewrite import Exactness, Guard, Rule, guard, rule
 from graphc.passes.rules import RULES
-from graphc.runtime.reference import evaluate
+from graphc.passes.rules_cases import STRUCTURAL, A, instances, is_formula, leaf, transposed
+from graphc.passes.rules_views import transpose
 
-N = Dim.of("N")
-FORMULAS = [r for r in RULES.values() if r.proof == "algebra"]
-SAMPLED = [r for r in RULES.values() if r.proof == "sampling"]
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 2.5, -0.3, 1e-40, 3e38, np.inf, -np.inf, np.nan]
+FORMULAS = [r for r in RULES.values() if is_formula(r)]
 
 
-def leaf(name: str, shape: Shape, dtype: str = "f32") -> Node:
-    return node(Input(name, TensorType.of(dtype, shape)))
-
-
-def agree(before: np.ndarray, after: np.ndarray, exact: str) -> bool:
-    """Whether two results differ by no more than an exactness class allows."""
-    if before.dtype != after.dtype or before.shape != after.shape:
-        return False
-    same = (before == after) | ((before != before) & (after != after))
-    if exact == "bitwise" and before.dtype.kind == "f":
-        same &= (np.signbit(before) == np.signbit(after)) | (before != before)
-    return bool(np.all(same))
-
-
-# ---- rules that are formulas -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("r", FORMULAS, ids=lambda r: r.name)
-def test_formulas_are_proved(r: Rule) -> None:
-    verdict = r.prove()
+@pytest.mark.parametrize("r", RULES.values(), ids=lambda r: r.name)
+def test_every_rule_is_proved(r: Rule) -> None:
+    verdict = prove_rule(r)
     assert verdict.kind in ("proved", "sampled"), verdict
 
 
 def test_most_formulas_are_proved_by_algebra() -> None:
-    kinds = [r.prove().kind for r in FORMULAS]
-    assert kinds.count("proved") >= 0.95 * len(kinds)
+    kinds = [prove_rule(r).kind for r in FORMULAS]
+    assert kinds.count("proved") >= 0.85 * len(kinds)
 
+
+def test_each_rule_has_instances() -> None:
+    assert {r.name for r in RULES.values() if not is_formula(r)} <= set(STRUCTURAL)
+    assert all(next(instances(r), None) is not None for r in RULES.values())
+
+
+# ---- wrong rules ---------------------------------------------------------------------------------------------------
 
 x, y = Wild("x"), Wild("y")
 c = Constant("c")
-WRONG = (
-    rule("wrong-sign", x - (-y), x - y, exact="bitwise"),
-    rule("wrong-softplus", Call("log", (1 + Call("exp", (x,)),)), Call("relu", (x,)), exact="stable"),
-    rule("wrong-inverse", Call("sqrt", (Call("square", (x,)),)), x, exact="stable"),
-    rule(
-        "wrong-sum",
-        Reduction("sum", x * y, "a"),
-        Reduction("sum", x, "a") * Reduction("sum", y, "a"),
-        exact="value",
-    ),
-)
+exp, log = (lambda p: Call("exp", (p,))), (lambda p: Call("log", (p,)))
 
 
-@pytest.mark.parametrize("r", WRONG, ids=lambda r: r.name)
-def test_a_wrong_rule_is_refuted(r: Rule) -> None:
-    assert r.prove().kind == "refuted"
-
-
-def wildcards(pattern: Pattern) -> dict[str, Pattern]:
-    """The wildcards of a pattern by name."""
-    match pattern:
-        case Wild(name=name) | Constant(name=name):
-            return {name: pattern}
-        case Call(operands=operands):
-            return {k: v for p in operands for k, v in wildcards(p).items()}
-        case Reduction(operand=operand) | Spread(operand=operand) | Viewed(operand=operand):
-            return wildcards(operand)
-    return {}
-
-
-def instance(r: Rule, dtype: str, constants: dict[str, float]) -> tuple[Node, dict[str, Node]]:
-    """The pattern of an elementwise rule over inputs of shape [N]."""
-    shape: Shape = (N,)
-    bound: dict[str, Node] = {}
-    for name, w in sorted(wildcards(r.pattern).items()):
-        if isinstance(w, Constant):
-            bound[name] = constant_like(constants[name], leaf("like", shape, dtype))
-        else:
-            bound[name] = leaf(name, shape, "bool" if isinstance(w, Wild) and w.truth else dtype)
-    like = next((n for n in bound.values() if n.type.dtype is not DType.BOOL), next(iter(bound.values())))
-    made = Match(like, {**bound})
-    return build(r.pattern, made), bound
-
-
-def cases(r: Rule, dtype: str) -> Iterator[tuple[Node, tuple[Node, ...], list[np.ndarray]]]:
-    """Instances of a rule's pattern, with every combination of special values."""
-    constants = [k for k, w in wildcards(r.pattern).items() if isinstance(w, Constant)]
-    for given in itertools.product((0.3, -4.0, 0.5), repeat=len(constants)):
-        root, bound = instance(r, dtype, dict(zip(constants, given, strict=True)))
-        inputs = tuple(n for n in bound.values() if n.op.name == "input")
-        pools = [[False, True] if n.type.dtype is DType.BOOL else SPECIAL for n in inputs]
-        columns = zip(*itertools.product(*pools), strict=True)
-        with np.errstate(over="ignore"):
-            yield (
-                root,
-                inputs,
-                [np.array(v, n.type.dtype.numpy) for v, n in zip(columns, inputs, strict=True)],
-            )
-
-
-def exactness_holds(r: Rule, exact: str) -> bool:
-    """Whether a rule's two sides agree to a class, for all combinations of special values, in f32 and f64."""
-    applied = False
-    for dtype in ("f32", "f64"):
-        for root, inputs, arrays in cases(r, dtype):
-            found = r.apply(root)
-            if found is None:  # a guard: this constant does not fit
-                continue
-            applied = True
-            before, after = evaluate(Graph("g", inputs, (root, found[1])), arrays)
-            if not agree(before, after, exact):
-                return False
-    assert applied, f"the rule {r.name} never matched its own pattern"
+@guard("always")
+def always(m: Match) -> bool:
     return True
 
 
-ELEMENTWISE = [r for r in FORMULAS if r.exact in ("bitwise", "value") and r.name != "sum-neg"]
+@guard("c is not negative")
+def not_negative(m: Match) -> bool:
+    return bool(m.nodes["c"].src[0].op.attributes()["value"] >= 0)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("r", ELEMENTWISE, ids=lambda r: r.name)
-def test_formulas_are_as_exact_as_they_say(r: Rule) -> None:
-    assert exactness_holds(r, r.exact)
+def planted(name: str, left: object, right: object, exact: Exactness, when: Guard | None = None) -> Rule:
+    return rule(name, left, right, exact=exact, when=when)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("r", [r for r in ELEMENTWISE if r.exact == "value"], ids=lambda r: r.name)
+WRONG = {
+    "the sign": planted("w", x - (-y), x - y, "bitwise"),
+    "the function": planted("w", log(1 + exp(x)), Call("relu", (x,)), "stable"),
+    "a branch": planted("w", Call("sqrt", (Call("square", (x,)),)), x, "stable"),
+    "a sum of products": planted(
+        "w", Reduction("sum", x * y, "a"), Reduction("sum", x, "a") * Reduction("sum", y, "a"), "value"
+    ),
+    "a digit far out": planted("w", log(1 - Call("sigmoid", (x,))), -x, "stable"),
+    "the smallest digits": planted("w", exp(x) - 1, x + x * x * 0.5, "stable"),
+    "the guard": planted("w", x / c, x * Call("reciprocal", (c,)), "bitwise", always),
+    "the guard at 0": planted("w", Call("abs", (x * c,)), Call("abs", (x,)) * c, "bitwise", not_negative),
+    "the sign of a zero": planted("w", x + 0, x, "bitwise"),
+    "infinity": planted("w", x * 0, Number(0), "value"),
+    "NaN": planted("w", Call("where", (Call("equal", (x, x)), x, y)), x, "value"),
+    "one edge point": planted("w", Call("maximum", (x, y)), (x + y + Call("abs", (x - y,))) * 0.5, "value"),
+    "overflow": planted("w", Call("square", (x,)) / x, x, "value"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_rule_is_refuted(what: str) -> None:
+    verdict = prove_on(WRONG[what], list(instances(WRONG[what])))
+    assert verdict.kind == "refuted" and "at " in verdict.detail, verdict
+
+
+def test_what_a_refutation_says() -> None:
+    assert str(prove_on(WRONG["the sign of a zero"], list(instances(WRONG["the sign of a zero"])))) == (
+        "refuted: at x = -0.0: 0.0 becomes -0.0, element (1,)"
+    )
+    assert str(prove_on(WRONG["the smallest digits"], [])) == "refuted: at x = 1: 1.71828 is not 1.5"
+
+
+def _outer(m: Match) -> Node:
+    """transpose(transpose(x)) → transpose(x)"""
+    return node(m.root.op, m.nodes["x"])
+
+
+def _first(m: Match) -> Node:
+    """maximum(x, y) → where(y < x, x, y)"""
+    return elementwise("where", elementwise("less", m.nodes["y"], m.nodes["x"]), m.nodes["x"], m.nodes["y"])
+
+
+WRONG_ON_STRUCTURE = {
+    "an attribute": (
+        rule("w", transpose(transpose(x, "inner")), _outer, exact="bitwise", shows=x),
+        transposed(transposed(leaf("b", (3, 3, 3)), 2, 0, 1), 1, 0, 2),
+    ),
+    "an edge value": (
+        rule("w", Call("maximum", (x, y)), _first, exact="bitwise", shows=x),
+        elementwise("maximum", A, leaf("b", A.type.shape)),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_ON_STRUCTURE)
+def test_a_wrong_rule_on_structure_is_refuted(what: str) -> None:
+    r, root = WRONG_ON_STRUCTURE[what]
+    assert prove_on(r, [root]).kind == "refuted"
+
+
+# ---- classes of exactness ------------------------------------------------------------------------------------------
+
+
+def as_exact_as(r: Rule, exact: Exactness) -> bool:
+    claimed = rule(r.name, r.pattern, r.replacement, exact=exact, when=r.when)
+    return prove_on(claimed, list(instances(r))).kind != "refuted"
+
+
+VALUE = [r for r in FORMULAS if r.exact == "value" and r.name != "sum-neg"]
+
+
+@pytest.mark.parametrize("r", VALUE, ids=lambda r: r.name)
 def test_no_formula_is_more_exact_than_it_says(r: Rule) -> None:
-    assert not exactness_holds(r, "bitwise")
+    assert not as_exact_as(r, "bitwise")
 
 
 @pytest.mark.parametrize("name", ["mul-zero", "sub-self", "div-self", "square-sqrt", "exp-log"])
 def test_fast_rules_would_not_pass_as_exact(name: str) -> None:
-    assert not exactness_holds(RULES[name], "value")
+    assert not as_exact_as(RULES[name], "value")
