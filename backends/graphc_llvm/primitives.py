@@ -3,9 +3,12 @@
 | primitives                           | instructions                                                     |
 |--------------------------------------|------------------------------------------------------------------|
 | add sub mul div, lt le eq ne, and or | one instruction                                                  |
-| abs floor ceil rint sqrt fma         | one intrinsic                                                    |
+| bit_and bit_or bit_xor               | one instruction                                                  |
+| abs floor ceil trunc rint sqrt fma   | one intrinsic                                                    |
 | minimum maximum                      | compare and select, twice: NaN if either is NaN                  |
-| floordiv mod                         | guarded against division by zero and overflow, rounded downwards |
+| shift_left shift_right               | one shift; 0 where the count is not below the number of bits     |
+| floordiv mod (integers)              | guarded against division by zero and overflow, rounded downwards |
+| floordiv mod (floats)                | the exact remainder (`frem`, a call for each lane), then signs   |
 | exp log tanh ...                     | a function of `graphc_llvm.vector_math`, inlined                 |
 
 >>> w = Writer()
@@ -30,8 +33,16 @@ _COMPARE = {
     "eq": ("oeq", "eq", "eq"),
     "ne": ("une", "ne", "ne"),
 }
-_INTRINSIC = {"abs": "fabs", "floor": "floor", "ceil": "ceil", "rint": "roundeven", "sqrt": "sqrt"}
-FUNCTIONS = ("exp", "log", "tanh", "erf", "expm1", "log1p", "sin", "cos", "pow")
+_INTRINSIC = {
+    "abs": "fabs",
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+    "rint": "roundeven",
+    "sqrt": "sqrt",
+}
+_BITWISE = {"bit_and": "and", "bit_or": "or", "bit_xor": "xor"}
+_SHIFT = {"shift_left": "shl", "shift_right": "lshr"}
 
 _Row = Callable[[Writer, DType, int, Sequence[str]], str]
 
@@ -135,6 +146,8 @@ def _extremum(name: str) -> _Row:
 def _division(name: str) -> _Row:
     def row(w: Writer, dtype: DType, lanes: int, args: Sequence[str]) -> str:
         """`a // 0 = 0` and `smallest // -1 = smallest`, where the machine instruction would trap."""
+        if dtype.is_float:
+            return _float_division(w, name, dtype, lanes, args)
         t, c = type_of(dtype, lanes), type_of(DType.BOOL, lanes)
         a, b = args
 
@@ -159,6 +172,63 @@ def _division(name: str) -> _Row:
         less = w.emit(f"sub {t} {quotient}, {number(1)}")
         floored = w.emit(f"select {c} {borrow}, {t} {less}, {t} {quotient}")
         return f"select {c} {by_zero}, {t} {number(0)}, {t} {floored}"
+
+    return row
+
+
+def _float_division(w: Writer, name: str, dtype: DType, lanes: int, args: Sequence[str]) -> str:
+    """Python's and NumPy's: from the exact remainder, so that the rounding of a / b cannot move the floor."""
+    t, c = type_of(dtype, lanes), type_of(DType.BOOL, lanes)
+    a, b = args
+
+    def number(value: float) -> str:
+        return splatted(constant(value, dtype), dtype, lanes)
+
+    def negative(value: str) -> str:
+        return w.emit(f"fcmp olt {t} {value}, {number(0)}")
+
+    def copysign(magnitude: str, sign: str) -> str:
+        return w.call(f"llvm.copysign.{mangled(dtype, lanes)}", t, f"{t} {magnitude}", f"{t} {sign}")
+
+    rest = w.emit(f"frem {t} {a}, {b}")
+    some = w.emit(f"fcmp une {t} {rest}, {number(0)}")
+    differ = w.emit(f"xor {c} {negative(rest)}, {negative(b)}")
+    borrow = w.emit(f"and {c} {some}, {differ}")
+    if name == "mod":
+        moved = w.emit(f"fadd {t} {rest}, {b}")
+        signed = w.emit(f"select {c} {borrow}, {t} {moved}, {t} {rest}")
+        zero = w.emit(copysign(number(0), b))
+        return f"select {c} {some}, {t} {signed}, {t} {zero}"
+    exact = w.emit(f"fsub {t} {a}, {rest}")
+    quotient = w.emit(f"fdiv {t} {exact}, {b}")
+    less = w.emit(f"fsub {t} {quotient}, {number(1)}")
+    quotient = w.emit(f"select {c} {borrow}, {t} {less}, {t} {quotient}")
+    # A whole number but for the rounding of the division.
+    whole = w.emit(w.call(f"llvm.roundeven.{mangled(dtype, lanes)}", t, f"{t} {quotient}"))
+    true_quotient = w.emit(f"fdiv {t} {a}, {b}")
+    zero = w.emit(copysign(number(0), true_quotient))
+    nothing = w.emit(f"fcmp oeq {t} {whole}, {number(0)}")
+    whole = w.emit(f"select {c} {nothing}, {t} {zero}, {t} {whole}")
+    by_zero = w.emit(f"fcmp oeq {t} {b}, {number(0)}")
+    return f"select {c} {by_zero}, {t} {true_quotient}, {t} {whole}"
+
+
+def _bitwise(name: str) -> _Row:
+    def row(w: Writer, dtype: DType, lanes: int, args: Sequence[str]) -> str:
+        return f"{_BITWISE[name]} {type_of(dtype, lanes)} {args[0]}, {args[1]}"
+
+    return row
+
+
+def _shift(name: str) -> _Row:
+    def row(w: Writer, dtype: DType, lanes: int, args: Sequence[str]) -> str:
+        # A count that is too large is poison to LLVM, so the shift never sees it; unsigned, -1 is too large.
+        t, c = type_of(dtype, lanes), type_of(DType.BOOL, lanes)
+        zero = splatted("0", dtype, lanes)
+        inside = w.emit(f"icmp ult {t} {args[1]}, {splatted(str(8 * dtype.size), dtype, lanes)}")
+        count = w.emit(f"select {c} {inside}, {t} {args[1]}, {t} {zero}")
+        shifted = w.emit(f"{_SHIFT[name]} {t} {args[0]}, {count}")
+        return f"select {c} {inside}, {t} {shifted}, {t} {zero}"
 
     return row
 
@@ -215,9 +285,7 @@ def _cast(to: DType) -> _Row:
         if dtype.is_float and to.is_float:
             return f"{'fpext' if to is DType.F64 else 'fptrunc'} {value} to {target}"
         if dtype.is_float:
-            # Out of range is poison to LLVM; freezing makes it an arbitrary but fixed value.
-            whole = w.emit(f"fptosi {value} to {target}")
-            return f"freeze {target} {whole}"
+            return w.call(f"llvm.fptosi.sat.{mangled(to, lanes)}.{mangled(dtype, lanes)}", target, value)
         if to.is_float:
             return f"sitofp {value} to {target}"
         return f"{'sext' if to is DType.I64 else 'trunc'} {value} to {target}"
@@ -232,10 +300,12 @@ ROWS: dict[str, _Row] = {
     "fma": _fma,
     **{name: _extremum(name) for name in ("minimum", "maximum")},
     **{name: _division(name) for name in ("floordiv", "mod")},
+    **{name: _bitwise(name) for name in _BITWISE},
+    **{name: _shift(name) for name in _SHIFT},
     **{name: _compare(name) for name in _COMPARE},
     "not": _not,
     **{name: _logic(name) for name in ("and", "or")},
     "select": _select,
-    **{name: _function(name) for name in FUNCTIONS},
+    **{name: _function(name) for name in vector_math.PRIMS},
     **{f"cast:{to}": _cast(to) for to in SCALAR},
 }

@@ -185,6 +185,8 @@ _TABLE = (
     Prim("erf", 1, _wide(special.erf), "function", "erf", "erf", 10, "error function, 2/sqrt(pi) ∫₀ᵃ exp(-t²) dt"),
     Prim("erfc", 1, _wide(special.erfc), "function", "erfc", "erfc", 14,
          "1 - erf(a), to full relative precision down to the smallest subnormal"),
+    Prim("normal_cdf", 1, _wide(special.normal_cdf), "function", "normal_cdf", "normal_cdf", 16,
+         "(1 + erf(a/sqrt(2)))/2, to full relative precision down to the smallest subnormal"),
     Prim("lgamma", 1, _wide(special.lgamma), "function", "lgamma", "loggamma", 24,
          "log |Γ(a)|; inf at ±inf, at 0 and at the negative integers; right to the last bits for a > 0, and "
          "measured against 1 below, where it has zeros between the poles"),

@@ -171,6 +171,9 @@ _TABLE = (
     # ---- special functions -----------------------------------------------------------------------------------
     row("erf", "x", "erf(x)", doc="error function"),
     row("erfc", "x", "1 - erf(x)", compute="erfc(x)", doc="1 - erf(x), exact in the right tail"),
+    row("normal_cdf", "x", "(1 + erf(x/sqrt(2)))/2", compute="normal_cdf(x)",
+        grad={"x": "exp(-x**2/2)/sqrt(2*pi)"}, also="ndtr",
+        doc="the share of a standard normal distribution below x, exact in the left tail"),
     row("lgamma", "x", "lgamma(x)", grad={"x": "digamma(x)"}, domain="x > 0", doc="log |Γ(x)|"),
     row("digamma", "x", "digamma(x)", grad={"x": "polygamma(1, x)"}, domain="x > 0", doc="derivative of lgamma"),
     row("polygamma", "n x", "polygamma(floor(n), x)", compute="polygamma(n, x)",
@@ -220,8 +223,8 @@ _TABLE = (
         grad={"x": "tanh(softplus(x)) + multiply_no_nan(x, sigmoid(x)*(1 - tanh(softplus(x))**2))"},
         doc="x tanh(softplus(x)) (Misra, arXiv:1908.08681)"),
     row("gelu", "x", "x*(1 + erf(x/sqrt(2)))/2",
-        compute="multiply_no_nan(x/2, erfc(-x/sqrt(2)))",   # 1 + erf would cancel in the left tail
-        grad={"x": "erfc(-x/sqrt(2))/2 + multiply_no_nan(x, exp(-x**2/2))/sqrt(2*pi)"},
+        compute="multiply_no_nan(x, normal_cdf(x))",        # 1 + erf would cancel in the left tail
+        grad={"x": "normal_cdf(x) + multiply_no_nan(x, exp(-x**2/2))/sqrt(2*pi)"},
         doc="x times the normal distribution function (Hendrycks and Gimpel, arXiv:1606.08415)"),
     row("gelu_tanh", "x", "x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2",
         compute=f"multiply_no_nan(x, sigmoid({_CUBIC}))",

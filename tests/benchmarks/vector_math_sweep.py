@@ -1,152 +1,261 @@
-"""Level 6: every f32 input of the vector functions, against our f64 ones, and their speed.
+"""Level 6: every f32 input of the vector functions, against f64 and 50 digits, and their speed.
 
-    python -m tests.benchmarks.vector_math_sweep [prim ...] [--stride N]
+    python -m tests.benchmarks.vector_math_sweep [name ...] [--stride N] [--samples N]
 
-For each primitive: the largest error in ulp over all 2^32 inputs (every N-th with a stride) and where it is,
-how many results are not the nearest f32, and nanoseconds per element in f32 and f64. The f64 functions are
-themselves held against 50-digit arithmetic by tests/laws/test_vector_math.py. pow is timed only.
-A whole sweep takes two or three minutes a primitive.
+A name is a primitive that has a vector function, or a row of one operand that is composed of primitives. For
+each, a line of the table in `graphc_llvm.vector_math`: the largest error in ulp over all 2^32 inputs of f32
+(every N-th with a stride) against the f64 function, where it is, and how many results are not the nearest f32;
+the largest error of the f64 function itself on random samples, against 50-digit arithmetic; nanoseconds per
+element. Functions of two operands are compared on 10^8 random pairs and on a grid of edges.
+
+The f64 functions are a reference for f32 only as far as they are right: each result at which an error is the
+largest is compared with 50 digits too, and so is a sample. A sweep takes about half a minute a function.
+
+Rows of the op table, as the back end compiles them, over all 2^32 inputs of f32:
+
+    row          worst error in ulp   not the    ns/element
+                  all   ordinary    nearest     f32    f64
+    reciprocal       0.500     0.500     0.00%    0.12   0.33
+    cbrt             0.733     0.733     8.51%    1.67   4.05
+    rsqrt            1.490     1.490    13.00%    0.29   0.89
+    exp2             1.038     1.038     0.31%    0.41   0.89
+    log2             1.563     1.563    14.87%    0.93   2.50
+    log10            2.036     2.036    17.82%    0.98   2.58
+    log_sigmoid      1.836     1.836     2.56%    0.81   2.29
+    selu             1.864     1.864    25.10%    0.37   0.94
+    softplus         1.798     1.798     2.56%    0.77   2.14
+    softsign         1.498     1.498     8.39%    0.34   0.99
+    silu            51.967     1.468     3.26%    0.86   1.19
+    mish            51.967     2.749    23.37%    1.89   5.55
+    gelu             7.446     1.487     3.04%    1.81   4.10
+    gelu_tanh      176.361   165.319     3.44%    0.89   1.24
+
+"ordinary" leaves out results below 2^-118: there the products silu, mish and gelu have a factor that is subnormal.
+What is left of gelu_tanh is its left tail, where the rounding of the cubic is multiplied by up to 100.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
 
-import llvmlite.binding as llvm
+import mpmath
 import numpy as np
 
-from graphc_llvm.vector_math import BOUNDS, PRIMS, definition, function_name, requires
+from graphc.ops.scalar import PRIMS as ALPHABET
+from graphc.ops.table import ROWS
+from graphc_llvm.vector_math import BOUNDS, PRIMS
+from tests.benchmarks.vector_functions import Arithmetic, Array, Comparison, VectorFunction, exactly, ulps
 
-Array = np.ndarray[Any, np.dtype[Any]]
+COMPOSED: Final = tuple(
+    row.name
+    for row in ROWS.values()
+    if row.arity == 1
+    and row.dtype == "float"
+    and row.name not in ALPHABET
+    and any(ALPHABET[prim].kind == "function" for prim, _ in row.body.steps)
+)
+"""The rows of one float operand that are more than one primitive."""
 
-_LOOP = """\
-define void @apply(ptr %out, {parameters}, i64 %count) {{
-entry:
-  br label %loop
-loop:
-  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
-{loads}
-  %y = call {type} @{name}({operands})
-  %to = getelementptr {scalar}, ptr %out, i64 %i
-  store {type} %y, ptr %to, align {align}
-  %next = add i64 %i, {lanes}
-  %more = icmp ult i64 %next, %count
-  br i1 %more, label %loop, label %done
-done:
-  ret void
-}}
-"""
+ROW_BOUNDS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "reciprocal": 0.5,
+        "cbrt": 0.75,
+        "rsqrt": 1.5,
+        "exp2": 1.25,
+        "log2": 1.75,
+        "log10": 2.25,
+        "log_sigmoid": 2.0,
+        "selu": 2.0,
+        "softplus": 2.0,
+        "softsign": 1.5,
+        "silu": 54,
+        "mish": 54,
+        "gelu": 8,
+        "gelu_tanh": 180,
+    }
+)
+"""Largest error of each composed row in f32, in units in the last place: the measured one, rounded up."""
+
+_CHUNK: Final = 1 << 18
+_PAIRS: Final = 10**8
+_DOMAIN: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("asin", "acos", "atanh"), (-1.0, 1.0)),
+        **dict.fromkeys(("sin", "cos", "tan"), (-100.0, 100.0)),
+        **dict.fromkeys(("log", "log2", "log10", "rsqrt", "sqrt"), (1e-3, 1e3)),
+        **dict.fromkeys(("lgamma", "digamma"), (1e-3, 20.0)),
+        "exp": (-20.0, 20.0),
+        "log1p": (-0.9, 10.0),
+        "acosh": (1.0, 10.0),
+        "pow": (0.1, 4.0),
+        "polygamma": (0.1, 20.0),
+    }
+)
+"""Where speed is measured, and where most samples of f64 lie; else -4 to 4."""
 
 
-def loop_module(prim: str, dtype: str, lanes: int) -> str:
-    """LLVM module with `apply(out, in..., count)`: the function over arrays, `lanes` elements at a time."""
-    scalar, align = ("float", 4) if dtype == "f32" else ("double", 8)
-    vector = scalar if lanes == 1 else f"<{lanes} x {scalar}>"
-    inputs = ("a", "b") if prim == "pow" else ("a",)
-    loads = "\n".join(
-        f"  %{v}.at = getelementptr {scalar}, ptr %{v}, i64 %i\n"
-        f"  %{v}.x = load {vector}, ptr %{v}.at, align {align}"
-        for v in inputs
-    )
-    loop = _LOOP.format(
-        parameters=", ".join(f"ptr %{v}" for v in inputs),
-        operands=", ".join(f"{vector} %{v}.x" for v in inputs),
-        loads=loads,
-        type=vector,
-        scalar=scalar,
-        align=align,
-        lanes=lanes,
-        name=function_name(prim, dtype, lanes),
-    )
-    return "\n".join([*requires(prim, dtype, lanes), definition(prim, dtype, lanes), loop])
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """What a sweep of f32 found."""
 
+    name: str
+    worst: float
+    """The largest error in ulp."""
+    ordinary: float
+    """The largest where the exact value is not very small: not below ORDINARY."""
+    where: tuple[float, ...]
+    """The operands that have it."""
+    inexact: float
+    """The share of results that are not the nearest f32."""
+    unfaithful: float
+    """The error of the f64 function there, in ulp of f32, against 50 digits."""
 
-class VectorFunction:
-    """A vector function compiled for this machine, applied to NumPy arrays.
+    @property
+    def sampled(self) -> bool:
+        return len(self.where) > 1
 
-    One-dimensional contiguous inputs, a multiple of `lanes` long; returns a new array, or fills `out`.
-    """
-
-    def __init__(self, prim: str, dtype: str, lanes: int) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        self.lanes = lanes
-        self.dtype = np.dtype(np.float32 if dtype == "f32" else np.float64)
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+    def __str__(self) -> str:
+        at = ", ".join(f"{v!r} ({v.hex()})" for v in self.where)
+        sampled = " on samples" if self.sampled else ""
+        return (
+            f"{self.name} f32: worst {self.worst:.4f} ulp{sampled} at {at}; not the nearest: {self.inexact:.2%};"
+            f" the reference is off by {self.unfaithful:.1e} ulp there"
         )
-        module = llvm.parse_assembly(loop_module(prim, dtype, lanes))
-        module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
-        passes = llvm.create_pass_builder(machine, options)
-        passes.getModulePassManager().run(module, passes)
-        self.optimized = str(module)
-        self.assembly = machine.emit_assembly(module)
-        self._engine = llvm.create_mcjit_compiler(module, machine)
-        self._engine.finalize_object()
-        arity = 2 if prim == "pow" else 1
-        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (1 + arity), ctypes.c_int64)
-        self.apply = signature(self._engine.get_function_address("apply"))
-
-    def __call__(self, *inputs: Array, out: Array | None = None) -> Array:
-        out = np.empty_like(inputs[0]) if out is None else out
-        for array in (*inputs, out):
-            if array.dtype != self.dtype or not array.flags.c_contiguous or array.size % self.lanes:
-                raise ValueError(f"need contiguous {self.dtype}, a multiple of {self.lanes} elements")
-        self.apply(out.ctypes.data, *(array.ctypes.data for array in inputs), out.size)
-        return out
 
 
-def ulp_errors(result: Array, exact: Array, mantissa: int, lowest_exponent: int) -> Array:
-    """|result - exact| in units in the last place of `exact`, in a format with `mantissa` stored bits.
-
-    `exact` has a wider type. An infinite result counts as the power of two after the largest number, and so
-    does an exact value beyond it; where exactly one of the two is NaN the error is infinite.
-    """
-    largest = np.ldexp(exact.dtype.type(1), 1 - lowest_exponent + 1)
-    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
-        wide = np.clip(result.astype(exact.dtype), -largest, largest)
-    exact = np.clip(exact, -largest, largest)
-    _, exponent = np.frexp(exact)
-    exponent = np.maximum(exponent - 1, lowest_exponent)
-    error = np.ldexp(np.abs(wide - exact), mantissa - exponent)
-    nan = np.isnan(result)
-    return np.where(nan | np.isnan(exact), np.where(nan & np.isnan(exact), 0.0, np.inf), error)
+def bound(name: str, dtype: str = "f32") -> float:
+    """The stated bound, in ulp; infinite where none is."""
+    return BOUNDS.get((name, dtype), ROW_BOUNDS.get(name, float("inf")) if dtype == "f32" else float("inf"))
 
 
-def sweep(prim: str, stride: int = 1, report: Callable[[str], None] = print) -> tuple[float, float]:
-    """Largest error in ulp over the f32 inputs whose bit pattern is a multiple of `stride`, and its input."""
-    narrow, wide = VectorFunction(prim, "f32", 16), VectorFunction(prim, "f64", 8)
-    chunk = 1 << 20
-    worst, where, inexact = -1.0, 0.0, 0
+def sweep(name: str, stride: int = 1) -> Errors:
+    """The f32 inputs whose bit pattern is a multiple of `stride`; samples, of a function of two operands."""
+    compare, worst, ordinary, where, inexact, count = Comparison(name), -1.0, 0.0, (0.0,), 0, 0
+    inputs = _patterns(stride) if Arithmetic(name, "f32", 16).arity == 1 else _pairs(name, stride)
+    for arrays in inputs:
+        found = compare(*arrays)
+        inexact, count = inexact + found.inexact, count + arrays[0].size
+        ordinary = max(ordinary, found.ordinary)
+        if found.worst > worst:
+            worst, where = found.worst, tuple(float(a[found.place]) for a in arrays)
+    return Errors(name, worst, ordinary, where, inexact / count, _unfaithful(name, where))
+
+
+def _patterns(stride: int) -> Iterator[tuple[Array, ...]]:
+    chunk = min(_CHUNK, (1 << 32) // stride // 16 * 16)
     offsets = np.arange(chunk, dtype=np.uint32) * np.uint32(stride)
     for start in range(0, 1 << 32, chunk * stride):
-        x = (offsets + np.uint32(start)).view(np.float32)
-        with np.errstate(invalid="ignore"):
-            result, exact = narrow(x), wide(x.astype(np.float64))
-        error = ulp_errors(result, exact, 23, -126)
-        signs = np.signbit(result) != np.signbit(exact)
-        if np.any(signs & ~np.isnan(exact)):
-            error = np.where(signs & ~np.isnan(exact), np.inf, error)
-        inexact += int(np.count_nonzero(error > 0.5))
-        index = int(np.argmax(error))
-        if error[index] > worst:
-            worst, where = float(error[index]), float(x[index])
-    share = inexact * stride / 2**32
-    report(f"{prim} f32: worst {worst:.4f} ulp at {where!r} ({where.hex()}); not the nearest: {share:.2%}")
-    return worst, where
+        yield ((offsets + np.uint32(start % (1 << 32))).view(np.float32),)
 
 
-def nanoseconds(prim: str, dtype: str, lanes: int, low: float, high: float, count: int = 1 << 15) -> float:
+def _pairs(name: str, stride: int) -> Iterator[tuple[Array, ...]]:
+    rng = np.random.default_rng(11)
+    edges = edge_values("f32")
+    yield tuple(v.ravel().copy() for v in np.meshgrid(edges, edges))
+    for k in range(max(1, _PAIRS // _CHUNK // stride)):
+        yield random_pairs(name, rng, _CHUNK, np.float32, k)
+
+
+def edge_values(dtype: str) -> Array:
+    """Zeros, infinities, NaN, the ends of the format, and ordinary numbers: 64 of them."""
+    real: Any = np.float32 if dtype == "f32" else np.float64
+    info = np.finfo(real)
+    ordinary = [
+        0.5,
+        1.0,
+        1.5,
+        2.0,
+        3.0,
+        4.0,
+        10.0,
+        255.5,
+        2.0**23 + 1,
+        2.0**60,
+        1e-3,
+        1 / 3,
+        0.7,
+        1 + float(info.eps),
+    ]
+    positive = [0.0, info.smallest_subnormal, info.tiny, info.max, np.inf, *ordinary]
+    positive += [float(np.exp(v)) for v in np.linspace(-80, 80, 13)]
+    return np.array([*positive[:32], *(-np.array(positive[:32]))], real) * real(1)
+
+
+def random_pairs(name: str, rng: np.random.Generator, count: int, real: Any, kind: int) -> tuple[Array, ...]:
+    """Pairs in turn from all bit patterns, from where results are ordinary, and from where they are extreme."""
+    bits = 8 * np.dtype(real).itemsize
+    top = np.log2(float(np.finfo(real).max))
+    if name == "polygamma":
+        n = np.where(rng.random(count) < 0.9, 1, rng.integers(0, 12, count))
+        return n.astype(real), (np.exp(rng.uniform(-9, 9, count))).astype(real)
+    if kind % 3 == 0:
+        words = rng.integers(0, 2**bits, (2, count), dtype=np.uint64).astype(f"u{bits // 8}")
+        return words[0].view(real), words[1].view(real)
+    spread = 10.0 ** rng.uniform(-4, 1.8, count)
+    if name != "pow":
+        return (rng.normal(size=count) * spread).astype(real), rng.normal(size=count).astype(real)
+    log2_x = rng.uniform(-1, 1, count) * spread
+    y = rng.uniform(-top - 30, top + 3, count) / log2_x if kind % 3 == 1 else rng.normal(size=count) * 4
+    x = np.exp2(log2_x).astype(real)
+    negative = rng.random(count) < 0.2
+    return np.where(negative, -x, x), np.where(negative, np.rint(y), y).astype(real)
+
+
+def exact_value(name: str, *operands: float) -> Any:
+    """The function to 50 digits; NaN where it is not real, or has no value."""
+    # The mathematics of a row may cancel, as in log(1 + exp(-x)).
+    with mpmath.workdps(50 if name in PRIMS else 400):
+        try:
+            value = exactly(name)(*(mpmath.mpf(v) for v in operands))
+        except (ValueError, ZeroDivisionError):
+            return mpmath.nan
+        complex_ = isinstance(value, mpmath.mpc)
+        return mpmath.nan if complex_ and value.imag else mpmath.re(value)
+
+
+def _unfaithful(name: str, where: tuple[float, ...]) -> float:
+    """How far the f64 function is from 50 digits at a point, in ulp of f32; NaN where the point is not finite."""
+    if not all(abs(v) < 1e30 for v in where):
+        return float("nan")
+    got = VectorFunction(name, "f64", 1)(*(np.array([v]) for v in where))[0]
+    return ulps(float(got), exact_value(name, *where), "f32")
+
+
+def sample_f64(name: str, count: int) -> tuple[float, tuple[float, ...]]:
+    """Largest error in ulp of the f64 function on random operands, and where."""
+    arity, rng = Arithmetic(name, "f64", 8).arity, np.random.default_rng(23)
+    count = count // 16 * 16
+    if arity == 2:
+        kinds = [random_pairs(name, rng, count // 2, np.float64, kind) for kind in (1, 2)]
+        inputs = tuple(np.concatenate(v) for v in zip(*kinds, strict=True))
+    else:
+        low, high = _DOMAIN.get(name, (-4.0, 4.0))
+        uniform = rng.uniform(low, high, count // 2)
+        spread = np.exp(rng.uniform(-40, 7 if high > 1 else 0, count // 2))
+        inputs = (np.concatenate([uniform, spread * (rng.choice([-1, 1], count // 2) if low < 0 else 1)]),)
+    results = VectorFunction(name, "f64", 8)(*inputs)
+    errors = [
+        ulps(float(r), exact_value(name, *map(float, v)), "f64")
+        for r, *v in zip(results, *inputs, strict=True)
+    ]
+    worst = int(np.argmax(errors))
+    return errors[worst], tuple(float(v[worst]) for v in inputs)
+
+
+def nanoseconds(name: str, dtype: str, lanes: int, count: int = 1 << 15) -> float:
     """Nanoseconds per element over data in the second-level cache: the best of many runs."""
-    function = VectorFunction(prim, dtype, lanes)
+    function, (low, high) = VectorFunction(name, dtype, lanes), _DOMAIN.get(name, (-4.0, 4.0))
     x = np.random.default_rng(0).uniform(low, high, count).astype(function.dtype)
     out = np.empty_like(x)
-    pointers = [out.ctypes.data, x.ctypes.data, *([x.ctypes.data] if prim == "pow" else [])]
+    first = (
+        [np.ones_like(x) if name == "polygamma" else x] if Arithmetic(name, dtype, lanes).arity == 2 else []
+    )
+    pointers = [array.ctypes.data for array in (out, *first, x)]
     best = 1 << 62
     for _ in range(200):
         start = time.perf_counter_ns()
@@ -155,24 +264,35 @@ def nanoseconds(prim: str, dtype: str, lanes: int, low: float, high: float, coun
     return best / count
 
 
-_RANGES = {"exp": (-20, 20), "log": (1e-3, 1e3), "log1p": (-0.9, 10), "sin": (-100, 100), "cos": (-100, 100)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("prims", nargs="*", metavar="prim", help=f"of {', '.join(PRIMS)}; all when left out")
+    names = ", ".join((*PRIMS, *COMPOSED))
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {names}; all when left out")
     parser.add_argument("--stride", type=int, default=1, help="take every N-th bit pattern only")
+    parser.add_argument("--samples", type=int, default=20_000, help="of f64, against 50 digits")
     arguments = parser.parse_args()
-    for prim in arguments.prims or PRIMS:
-        low, high = _RANGES.get(prim, (0.1, 4) if prim == "pow" else (-4, 4))
-        f32, f64 = nanoseconds(prim, "f32", 16, low, high), nanoseconds(prim, "f64", 8, low, high)
-        print(f"{prim}: {f32:.3f} ns/element in f32, {f64:.3f} in f64, on [{low}, {high}]", flush=True)
-        if prim != "pow":
-            worst, _ = sweep(prim, arguments.stride)
-            if worst > BOUNDS[prim, "f32"]:
-                raise SystemExit(f"{prim} f32 exceeds its bound of {BOUNDS[prim, 'f32']} ulp")
+    failed, rows = [], []
+    for name in arguments.names or (*PRIMS, *COMPOSED):
+        errors = sweep(name, arguments.stride)
+        print(errors, flush=True)
+        f64, at = sample_f64(name, arguments.samples)
+        speed = [nanoseconds(name, dtype, lanes) for dtype, lanes in (("f32", 16), ("f64", 8))]
+        print(
+            f"    f64: worst {f64:.4f} ulp at {at}; {speed[0]:.3f} and {speed[1]:.3f} ns/element", flush=True
+        )
+        rows.append(
+            f"    {name:13}{errors.worst:8.3f} {f64:9.2f} {errors.inexact:8.2%} {speed[0]:9.2f} {speed[1]:6.2f}"
+            f" {errors.ordinary:8.3f}"
+        )
+        if errors.worst > bound(name) or f64 > bound(name, "f64"):
+            failed.append(
+                f"{name} exceeds its bound of {bound(name)} ulp in f32, {bound(name, 'f64')} in f64"
+            )
+    print("\n".join(["", *rows]))
+    if failed:
+        raise SystemExit("\n".join(failed))
 
 
 if __name__ == "__main__":

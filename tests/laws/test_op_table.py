@@ -170,6 +170,7 @@ LIMITS = {
     "acosh": [(INF, INF), (1.0, 0.0), (0.5, NAN), (-INF, NAN)],
     "atanh": [(1.0, INF), (-1.0, -INF), (2.0, NAN), (-0.0, -0.0)],
     "erfc": [(INF, 0.0), (-INF, 2.0), (0.0, 1.0), (30.0, 0.0)],
+    "normal_cdf": [(INF, 1.0), (-INF, 0.0), (0.0, 0.5), (-0.0, 0.5), (-50.0, 0.0)],
     "lgamma": [(INF, INF), (-INF, INF), (0.0, INF), (-0.0, INF), (-3.0, INF), (1.0, 0.0), (2.0, 0.0)],
     "digamma": [(INF, INF), (-INF, NAN), (0.0, -INF), (-0.0, INF), (-3.0, NAN)],
     "cbrt": [(INF, INF), (-INF, -INF), (0.0, 0.0), (-0.0, -0.0), (27.0, 3.0), (-1e300, -1e100)],
@@ -285,6 +286,7 @@ SLOPES = {
     "gelu_tanh": (0, 1),
     "hard_swish": (0, 1), "hard_sigmoid": (0, 0), "hard_tanh": (0, 0), "relu6": (0, 0), "softsign": (0, 0),
     "hard_shrink": (1, 1), "soft_shrink": (1, 1), "atan": (0, 0), "asinh": (0, 0), "erf": (0, 0), "erfc": (0, 0),
+    "normal_cdf": (0, 0),
     "square": (-INF, INF), "exp": (0, INF), "abs": (-1, 1), "leaky_relu": (0.25, 1),
 }  # fmt: skip
 

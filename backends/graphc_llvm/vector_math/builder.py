@@ -10,6 +10,8 @@ function's `Body`, so that a method reads like its formula and the text stays pl
     `a.bits() << 23`           `%t3 = bitcast ... to <8 x i32>`, `%t4 = shl <8 x i32> %t3, splat (i32 23)`
 
 Comparisons are ordered: a NaN compares false with everything. No instruction carries a fast-math flag.
+A function of f32 may compute in f64, half as many lanes to an instruction: `widened(x, "wide")`, and back
+`narrowed(y, body)`. Polynomials of the precision "wide" are good to 2^-33, which suffices there.
 
 >>> body = Body("graphc.square.f64", "f64", 1, ("x",))
 >>> print(body.finish(body.argument(0) * body.argument(0)))
@@ -21,12 +23,15 @@ define internal double @graphc.square.f64(double %x) alwaysinline nounwind willr
 
 from __future__ import annotations
 
+import copy
+import itertools
 import struct
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final, Literal
 
 DType = Literal["f32", "f64"]
+Precision = Literal["f32", "f64", "wide"]
 Kind = Literal["real", "integer", "mask"]
 
 
@@ -42,6 +47,8 @@ class Format:
     """Stored bits of the significand."""
     bias: int
     """Exponent bias, also the largest exponent."""
+    precision: Precision
+    """Which constants serve: those of the dtype, or those for an f32 result computed in f64."""
 
     @property
     def rounder(self) -> float:
@@ -56,8 +63,9 @@ class Format:
 
 
 FORMATS: Final[dict[str, Format]] = {
-    "f32": Format("f32", "float", "i32", 32, 23, 127),
-    "f64": Format("f64", "double", "i64", 64, 52, 1023),
+    "f32": Format("f32", "float", "i32", 32, 23, 127, "f32"),
+    "f64": Format("f64", "double", "i64", 64, 52, 1023, "f64"),
+    "wide": Format("f64", "double", "i64", 64, 52, 1023, "wide"),
 }
 
 
@@ -82,12 +90,18 @@ class Body:
         self.parameters = parameters
         self.lines: list[str] = []
         self.declarations: dict[str, None] = {}
-        self._names = 0
+        self._names = itertools.count()
 
     @property
     def suffix(self) -> str:
         """Type suffix of names: `v16f32`, or `f32` for one lane."""
         return self.format.dtype if self.lanes == 1 else f"v{self.lanes}{self.format.dtype}"
+
+    def widened(self, precision: Precision) -> Body:
+        """The same lines and names, with reals of f64."""
+        wide = copy.copy(self)
+        wide.format = FORMATS[precision]
+        return wide
 
     def type(self, kind: Kind) -> str:
         scalar = {"real": self.format.real, "integer": self.format.integer, "mask": "i1"}[kind]
@@ -107,8 +121,7 @@ class Body:
 
     def append(self, kind: Kind, operation: str) -> Value:
         """Append `%t… = operation`."""
-        name = f"%t{self._names}"
-        self._names += 1
+        name = f"%t{next(self._names)}"
         self.lines.append(f"  {name} = {operation}")
         return Value(self, name, kind)
 
@@ -194,6 +207,11 @@ class Value:
     def __xor__(self, other: Value | int) -> Value:
         return self._binary("", "xor", other)
 
+    def __invert__(self) -> Value:
+        """Where a mask does not hold."""
+        true = Value(self.body, "true" if self.body.lanes == 1 else "splat (i1 true)", "mask")
+        return self ^ true
+
     def shift_signed(self, count: int) -> Value:
         """Shift right, filling with the sign."""
         return self._binary("", "ashr", count)
@@ -237,6 +255,10 @@ def absolute(a: Value) -> Value:
     return a.body.intrinsic("fabs", a)
 
 
+def sqrt(a: Value) -> Value:
+    return a.body.intrinsic("sqrt", a)
+
+
 def rint(a: Value) -> Value:
     """The nearest integer; of two, the even one."""
     return a.body.intrinsic("roundeven", a)
@@ -248,12 +270,22 @@ def copysign(magnitude: Value, sign: Value) -> Value:
 
 def select(mask: Value, if_true: Value | float, if_false: Value | float) -> Value:
     """`if_true` in the lanes where `mask` holds, else `if_false`; no branch."""
-    sample = if_true if isinstance(if_true, Value) else if_false
-    kind: Kind = sample.kind if isinstance(sample, Value) else "real"
-    like = Value(mask.body, "", kind)
-    a, b = like._lift(if_true), like._lift(if_false)
-    types = mask.body.type("mask"), mask.body.type(kind)
-    return mask.body.append(kind, f"select {types[0]} {mask.name}, {types[1]} {a.name}, {types[1]} {b.name}")
+    values = [v for v in (if_true, if_false) if isinstance(v, Value)]
+    like = values[0] if values else Value(mask.body, "", "real")
+    a, b, body = like._lift(if_true), like._lift(if_false), like.body
+    types = body.type("mask"), body.type(like.kind)
+    return body.append(like.kind, f"select {types[0]} {mask.name}, {types[1]} {a.name}, {types[1]} {b.name}")
+
+
+def widened(x: Value, precision: Precision) -> Value:
+    """The same numbers as f64, of the precision "wide" or "f64"; x is f32."""
+    body = x.body.widened(precision)
+    return body.append("real", f"fpext {x.body.type('real')} {x.name} to {body.type('real')}")
+
+
+def narrowed(x: Value, body: Body) -> Value:
+    """x, which was computed from `widened` values of `body`, rounded to f32."""
+    return body.append("real", f"fptrunc {x.body.type('real')} {x.name} to {body.type('real')}")
 
 
 def at_most(x: Value, bound: float) -> Value:

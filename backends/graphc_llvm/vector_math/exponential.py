@@ -1,8 +1,9 @@
-"""Level 6: exp, expm1 and tanh as vector arithmetic.
+"""Level 6: exp, expm1, tanh and sigmoid as vector arithmetic.
 
     exp     x = k·ln 2 + r, |r| ≤ ½ ln 2;   e^x = 2^k · e^r
     expm1   the same reduction;             e^x - 1 = 2^k·(e^r - 1) + (2^k - 1)
     tanh    |x| < 1 (f64: 5/8): x + x³·P(x²); else 1 - 2 / (e^2|x| + 1)
+    sigmoid f32: 1 / (1 + e^-x), in f64;  f64: (1 or e) / (1 + e), e = e^-|x|
 
 Reduction by k·ln 2 in two parts: Cody & Waite, Software Manual for the Elementary Functions (1980), ch. 6;
 with a fused multiply-add the first step is exact even for a full-width high part. k is found by adding
@@ -18,6 +19,7 @@ the result; f32 coefficients rounded one after the other, the rest refitted).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,14 +36,20 @@ from graphc_llvm.vector_math.builder import (
 
 
 @dataclass(frozen=True, slots=True)
-class _Constants:
-    """What exp, expm1 and tanh need in one format."""
+class _Exponential:
+    """What e^x needs in one precision."""
 
     log2_e: float
     ln2_high: float
     ln2_low: float
     exp_tail: tuple[float, ...]
     """Q with e^r = 1 + r + r²·Q(r) on |r| ≤ ½ ln 2, highest power first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Constants(_Exponential):
+    """What exp, expm1 and tanh need in one format."""
+
     overflow: float
     """Above this, e^x rounds to infinity; clamping here keeps k in range."""
     underflow: float
@@ -122,9 +130,28 @@ _CONSTANTS: Final = {
 }
 
 
+_WIDE: Final = _Exponential(
+    log2_e=1.4426950408889634,
+    ln2_high=0.6931471805599453,
+    ln2_low=0.0,
+    exp_tail=(
+        0.00019918458444440342,
+        0.0013946072308648884,
+        0.008333264216717066,
+        0.041666269966243036,
+        0.166666668613033,
+        0.5000000077889764,
+    ),
+)
+
+
+def _constants(x: Value) -> _Exponential:
+    return _WIDE if x.body.format.precision == "wide" else _CONSTANTS[x.body.format.dtype]
+
+
 def _reduce(x: Value, offset: int) -> tuple[Value, Value, Value]:
     """(r, k, n): x = k·ln 2 + r, |r| ≤ ½ ln 2, but for k·ln2_low; k + offset ≥ 0 is in the low bits of n."""
-    c = _CONSTANTS[x.body.format.dtype]
+    c = _constants(x)
     rounder = x.body.format.rounder + offset
     rounded = fma(x, c.log2_e, rounder)
     k = rounded - rounder
@@ -143,20 +170,45 @@ def exp(x: Value) -> Value:
 
 def exp_of_sum(x: Value, low: Value | None) -> Value:
     """e^(x + low), where low is of the order of a rounding of x."""
+    r, first, second = _reduce_scaled(x, low)
+    return horner(r, (*_CONSTANTS[x.body.format.dtype].exp_tail, 1.0, 1.0)) * first * second
+
+
+def times_exp_of_sum(factor: Value, rest: Value, x: Value, low: Value) -> Value:
+    """(factor + rest)·e^(x + low), rounded little more than once; rest is of the order of a rounding."""
+    r, first, second = _reduce_scaled(x, low)
+    p = r * horner(r, (*_CONSTANTS[x.body.format.dtype].exp_tail, 1.0))
+    e_r = p + 1.0
+    lost = p - (e_r - 1.0)
+    return fma(e_r, factor, fma(lost, factor, e_r * rest)) * first * second
+
+
+def _reduce_scaled(x: Value, low: Value | None) -> tuple[Value, Value, Value]:
+    """(r, a, b) with e^(x + low) = e^r·a·b; a and b are powers of two within the format."""
     c = _CONSTANTS[x.body.format.dtype]
     x = at_least(at_most(x, c.overflow), c.underflow)
     r, k, n = _reduce(x, 2 * x.body.format.bias)
-    r = fma(k, -c.ln2_low, r if low is None else r + low)
     half = n >> 1
-    e_r = horner(r, (*c.exp_tail, 1.0, 1.0))
-    return e_r * _power_of_two(half) * _power_of_two(n - half)
+    return fma(k, -c.ln2_low, r if low is None else r + low), _power_of_two(half), _power_of_two(n - half)
 
 
 def exp_normal(x: Value) -> Value:
     """e^x for x whose result is a normal number, or a NaN: one scaling, no clamping."""
-    c = _CONSTANTS[x.body.format.dtype]
+    c = _constants(x)
     r, k, n = _reduce(x, x.body.format.bias)
-    return horner(fma(k, -c.ln2_low, r), (*c.exp_tail, 1.0, 1.0)) * _power_of_two(n)
+    if c.ln2_low:
+        r = fma(k, -c.ln2_low, r)
+    return horner(r, (*c.exp_tail, 1.0, 1.0)) * _power_of_two(n)
+
+
+def half_exp(x: Value) -> Value:
+    """e^x / 2 for x ≥ 0, which overflows only where cosh x does; as f64, also where f32 is wanted."""
+    if x.body.format.precision == "wide":
+        return exp_normal(at_most(x, 128.0) - math.log(2))
+    c = _CONSTANTS[x.body.format.dtype]
+    r, k, n = _reduce(at_most(x, c.overflow + 1.0), x.body.format.bias)
+    # 2^(k-1) in two steps: k reaches 1025.
+    return horner(fma(k, -c.ln2_low, r), (*c.exp_tail, 1.0, 1.0)) * _power_of_two(n - 2) * 2.0
 
 
 def expm1(x: Value) -> Value:
@@ -193,3 +245,12 @@ def tanh(x: Value) -> Value:
     e_r_minus_1 = fma(r * r, horner(r, c.exp_tail), r)
     denominator = fma(scale, e_r_minus_1, scale + 1.0)
     return copysign(select(a < c.tanh_split, near, 1.0 - 2.0 / denominator), x)
+
+
+def sigmoid(x: Value) -> Value:
+    """1 / (1 + e^-x)."""
+    if x.body.format.precision == "wide":
+        # Below -104 the result is less than half of the smallest f32; above 40 it is 1.
+        return 1.0 / (exp_normal(at_least(at_most(-x, 110.0), -40.0)) + 1.0)
+    e = exp(-absolute(x))
+    return select(x < 0.0, e, 1.0) / (e + 1.0)

@@ -1,13 +1,13 @@
 """Level 6: calls of the C library's scalar functions, lane by lane.
 
-Used for the very large arguments of sin and cos.
+Used for the very large arguments of sin, cos and tan.
 
-    lane_by_lane(body, "sin")     extract each lane, call `sin` or `sinf`, insert the result
+    lane_by_lane("sin", x)        extract each lane, call `sin` or `sinf`, insert the result
     guarded(body, fast, mask, f)  `fast`, but in a cold block f(x) for the lanes of `mask`, if there are any
 
 >>> from graphc_llvm.vector_math.builder import Body
 >>> body = Body("sin", "f32", 1, ("x",))
->>> print(body.finish(lane_by_lane(body, "sin")))
+>>> print(body.finish(lane_by_lane("sin", body.argument(0))))
 define internal float @sin(float %x) alwaysinline nounwind willreturn {
   %t0 = call float @sinf(float %x)
   ret float %t0
@@ -19,11 +19,11 @@ from __future__ import annotations
 from graphc_llvm.vector_math.builder import Body, Value
 
 
-def lane_by_lane(body: Body, prim: str) -> Value:
-    """`prim` of the body's arguments by one libm call for each lane. errno is not modelled."""
+def lane_by_lane(prim: str, *arguments: Value) -> Value:
+    """`prim` of the arguments by one libm call for each lane. errno is not modelled."""
+    body = arguments[0].body
     fmt = body.format
     symbol = f"@{prim}{'f' if fmt.dtype == 'f32' else ''}"
-    arguments = [body.argument(i) for i in range(len(body.parameters))]
     types = ", ".join([fmt.real] * len(arguments))
     body.declare(f"declare {fmt.real} {symbol}({types}) nounwind willreturn memory(none)")
     if body.lanes == 1:
@@ -46,15 +46,15 @@ def guarded(body: Body, fast: Value, mask: Value, function: str) -> Value:
     A lane's result never depends on its neighbours.
     """
     real, masks = body.type("real"), body.type("mask")
-    x = body.argument(0)
+    arguments = ", ".join(f"{real} %{parameter}" for parameter in body.parameters)
     some = mask
     if body.lanes > 1:
         symbol = f"@llvm.vector.reduce.or.v{body.lanes}i1"
         body.declare(f"declare i1 {symbol}({masks})")
         some = body.append("mask", f"call i1 {symbol}({masks} {mask.name})")
     body.lines.insert(0, "entry:")
-    body.lines += [f"  br i1 {some.name}, label %large, label %done", "large:"]
-    slow = body.append("real", f"call {real} @{function}({real} {x.name})")
+    body.lines += [f"  br i1 {some.name}, label %rare, label %done", "rare:"]
+    slow = body.append("real", f"call {real} @{function}({arguments})")
     mixed = body.append("real", f"select {masks} {mask.name}, {real} {slow.name}, {real} {fast.name}")
     body.lines += ["  br label %done", "done:"]
-    return body.append("real", f"phi {real} [ {fast.name}, %entry ], [ {mixed.name}, %large ]")
+    return body.append("real", f"phi {real} [ {fast.name}, %entry ], [ {mixed.name}, %rare ]")

@@ -3,6 +3,7 @@
     x = 2^e·(1 + f), 1 + f near 1;   log x = e·ln 2 + log(1 + f)
 
     f32   log(1 + f) = f + f²·P(f), 2/3 ≤ 1 + f < 4/3                         no division
+    wide  the same, with a longer P
     f64   s = f / (2 + f);  log(1 + f) = f - (f²/2 - s·(f²/2 + s²·R(s²))),    √½ ≤ 1 + f < √2
 
 The f64 form is that of fdlibm's e_log.c (Ng, Sun Microsystems, 1993), which loses no bit of f; Tang,
@@ -35,7 +36,7 @@ class _Constants:
     ln2_low: float
     smallest_normal: float
     tail: tuple[float, ...]
-    """P (f32) or R (f64), highest power first."""
+    """P (f32, wide) or R (f64), highest power first."""
 
 
 _CONSTANTS: Final = {
@@ -54,6 +55,26 @@ _CONSTANTS: Final = {
             -0.24999919533729553,
             0.33333197236061096,
             -0.5,
+        ),
+    ),
+    "wide": _Constants(
+        lowest=0.6666666666666666,
+        ln2_high=0.6931471805599453,
+        ln2_low=0.0,
+        smallest_normal=2.0**-1022,
+        tail=(
+            0.11193404309511017,
+            -0.11495324789486419,
+            0.08475485241565416,
+            -0.09534072862747048,
+            0.11162926989709467,
+            -0.12531785870931902,
+            0.1428350988327251,
+            -0.1666563247141947,
+            0.20000043672627157,
+            -0.2500001413009703,
+            0.3333333303688499,
+            -0.4999999994746287,
         ),
     ),
     "f64": _Constants(
@@ -77,7 +98,7 @@ _CONSTANTS: Final = {
 def _exponent(x: Value) -> Value:
     """The integer e with x·2^-e in [lowest, 2·lowest), for positive normal x."""
     fmt = x.body.format
-    return (x.bits() - fmt.pattern(_CONSTANTS[fmt.dtype].lowest)).shift_signed(fmt.mantissa)
+    return (x.bits() - fmt.pattern(_CONSTANTS[fmt.precision].lowest)).shift_signed(fmt.mantissa)
 
 
 def _scaled_down(x: Value, e: Value) -> Value:
@@ -93,9 +114,9 @@ def as_real(e: Value) -> Value:
 
 def _sum(e: Value, f: Value) -> Value:
     """e·ln 2 + log(1 + f)."""
-    c = _CONSTANTS[f.body.format.dtype]
-    if f.body.format.dtype == "f32":
-        # The low part of ln 2 is 3e-9 of the high one: left out, it costs 0.03 ulp.
+    c = _CONSTANTS[f.body.format.precision]
+    if f.body.format.precision != "f64":
+        # The low part of ln 2 is 3e-9 of the high one in f32: left out, it costs 0.03 ulp.
         return fma(e, c.ln2_high, fma(f * f, horner(f, c.tail), f))
     s = f / (f + 2.0)
     square = s * s
@@ -115,7 +136,7 @@ def split(x: Value) -> tuple[Value, Value]:
     fmt = x.body.format
     # A subnormal is scaled up first: its exponent field says nothing.
     shift = fmt.mantissa + 2
-    subnormal = x < _CONSTANTS[fmt.dtype].smallest_normal
+    subnormal = x < _CONSTANTS[fmt.precision].smallest_normal
     normal = select(subnormal, x * 2.0**shift, x)
     e = _exponent(normal)
     f = _scaled_down(normal, e) - 1.0

@@ -73,8 +73,8 @@ def _product(a: _Pair, b: _Pair) -> _Pair:
     return high, fma(a[0], b[1], fma(a[1], b[0], fma(a[0], b[0], -high)))
 
 
-def _log(a: Value) -> _Pair:
-    """log a as a pair, for 0 < a < ∞."""
+def log_pair(a: Value) -> _Pair:
+    """log a as a sum of two numbers, for 0 < a < ∞."""
     c = _CONSTANTS[a.body.format.dtype]
     e, f = split(a)
     d = f + 2.0
@@ -95,7 +95,7 @@ def _log(a: Value) -> _Pair:
 def power(x: Value, y: Value) -> Value:
     """x to the power y."""
     a = absolute(x)
-    high, low = _log(a)
+    high, low = log_pair(a)
     high = select(a < math.inf, high, a)
     high = select(a.equals(0.0), -math.inf, high)
     exponent = y * high
