@@ -19,13 +19,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphc.ir.node import Node, node, toposort
 from graphc.lint.images import leaves_domain, row_image, structural_image
-from graphc.lint.ranges import ONE, TINY, ZERO, Range
+from graphc.lint.ranges import ALL, ONE, TINY, ZERO, Range
 from graphc.lint.recognise import is_row
+from graphc.ops.control import Cond, Scan
 from graphc.ops.elementwise import Elementwise
 from graphc.ops.views import Expand, Reshape
 from graphc.passes.through_views import strip
@@ -55,6 +56,7 @@ class Bounds(Mapping[Node, Range]):
         self._known = known or {}
         self._ranges: dict[Node, Range] = {}
         self.births: dict[Node, Births] = {}
+        self._blocks: dict[object, list[Bounds]] = {}
         for n in toposort(outputs):
             self._ranges[n], self.births[n] = self._visit(n, self._ranges, self.births, choices=True)
 
@@ -80,7 +82,36 @@ class Bounds(Mapping[Node, Range]):
         if isinstance(n.op, Elementwise):
             found = frozenset(Birth(n, k, given[k]) for k in leaves_domain(n, given))
             return row_image(n, given), _few(inherited | found)
+        if isinstance(n.op, (Scan, Cond)):
+            found_range, born = self._inside(n, n.op, given, ranges)
+            return found_range, _few(inherited | born)
         return structural_image(n, given), inherited
+
+    def _inside(
+        self, n: Node, op: Scan | Cond, given: Sequence[Range], ranges: Mapping[Node, Range]
+    ) -> tuple[Range, Births]:
+        """A loop or a branch: its blocks over the ranges that come in; what a loop carries can be anything."""
+        key = (op.with_result(0), n.src, *given)
+        if key not in self._blocks:
+            if isinstance(op, Cond):
+                facts = (_facts(n.src[0], holds, ranges) for holds in (True, False))
+                outside = [[f.get(s, x) for s, x in zip(n.src[1:], given[1:], strict=True)] for f in facts]
+            else:
+                outside = [[ALL] * op.carries + [*given[op.carries :]]]
+            self._blocks[key] = [
+                Bounds(block.outputs, dict(zip(block.slots, known, strict=True)))
+                for block, known in zip(op.blocks, outside, strict=True)
+            ]
+        if isinstance(op, Cond):
+            sides = [
+                (b, block.outputs[op.result]) for b, block in zip(self._blocks[key], op.blocks, strict=True)
+            ]
+            images = [b[m] for b, m in sides]
+            return images[0] | images[1], _union(b.births[m] for b, m in sides)
+        (body,) = self._blocks[key]
+        result = op.body.outputs[op.result]
+        reaching = (result, *op.body.outputs[: op.carries])
+        return (body[result] if op.result >= op.carries else ALL), _union(body.births[m] for m in reaching)
 
     def _choice(
         self, n: Node, ranges: Mapping[Node, Range], births: Mapping[Node, Births], *, choices: bool

@@ -176,7 +176,8 @@ def nan_losses(subject: Subject) -> Iterator[Finding]:
     """Births of NaN or infinity that reach the loss itself, and no gradient."""
     spoiled = set(_reported(subject))
     order = {n: k for k, n in enumerate(subject.order)}
-    for b in sorted(subject.bounds.births[subject.loss], key=lambda b: (order[b.node], b.operand)):
+    born = subject.bounds.births[subject.loss]
+    for b in sorted(born, key=lambda b: (order.get(b.node, len(order)), b.node.digest, b.operand)):
         if b.node in spoiled:
             continue
         severity: Severity = "warning" if _is_likely(subject, b.node, b) else "note"
@@ -217,26 +218,29 @@ def _reported(subject: Subject) -> dict[Node, list[Birth]]:
     found: dict[Node, list[Birth]] = {}
     for b in births:
         n = _forward(b.node, forward)
-        if n is not None:
-            found.setdefault(n, []).append(b)
+        found.setdefault(n, []).append(b)
     for n, of_one in found.items():  # its own birth before that of its gradient
-        of_one += (b for b in subject.bounds.births[n] if b.node is n)
+        of_one += (b for b in subject.bounds.births.get(n, ()) if b.node is n)
         of_one.sort(key=lambda b: (b.node not in forward, b.node.digest, b.operand))
-    return dict(sorted(found.items(), key=lambda item: forward[item[0]]))
+    last = len(forward)
+    return dict(sorted(found.items(), key=lambda item: (forward.get(item[0], last), item[0].digest)))
 
 
-def _forward(n: Node, forward: dict[Node, int]) -> Node | None:
-    """The node of the loss that a node of the gradient was derived from: itself, where it is one."""
+def _forward(n: Node, forward: dict[Node, int]) -> Node:
+    """The node that a node of the gradient was derived from: one of the loss, or of a loop inside it."""
     seen, queue = {n}, [n]
+    derived: Node | None = None
     for current in queue:
         if current in forward:
             return current
         for o in current.origins:
+            if o.why == "gradient" and derived is None:
+                derived = o.of[0]
             for parent in o.of:
                 if parent not in seen:
                     seen.add(parent)
                     queue.append(parent)
-    return None
+    return derived or n
 
 
 def _is_likely(subject: Subject, n: Node, birth: Birth) -> bool:

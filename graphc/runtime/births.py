@@ -10,15 +10,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from graphc.errors import Loc
+from graphc.ir.block import Block
+from graphc.ir.dims import evaluate as size_of
 from graphc.ir.evaluate import evaluate_nodes
-from graphc.ir.node import Node, nearest_location, toposort
+from graphc.ir.node import Node, Op, nearest_location, toposort
 from graphc.ir.types import Array
+from graphc.ops.control import Cond, Scan, While
 from graphc.ops.elementwise import Elementwise
 from graphc.tables import array_text, number
 
@@ -43,6 +46,43 @@ class Moment:
     where: Loc | None
     text: str
     fix: str
+
+
+def inside(
+    n: Node, values: Mapping[Node, Array], dims: Mapping[str, int]
+) -> tuple[Node, Mapping[Node, Array], str] | None:
+    """In a loop or a branch, the first node that is not finite, the values of its step, and which step it is."""
+    operands = [values[s] for s in n.src]
+    for step, block, given in _steps(n.op, operands, dims):
+        found = evaluate_nodes(block.nodes, dict(zip(block.slots, given, strict=True)), dims)
+        for m in block.nodes:
+            if m not in block.slots and is_bad(found[m]) and not any(is_bad(found[s]) for s in m.src):
+                return m, found, step
+    return None
+
+
+def _steps(
+    op: Op, operands: Sequence[Array], dims: Mapping[str, int]
+) -> Iterator[tuple[str, Block, Sequence[Array]]]:
+    """(which step, block, what comes into it), in the order of time."""
+    if isinstance(op, Cond):
+        yield (
+            f"the {'first' if operands[0] else 'second'} branch",
+            op.then if operands[0] else op.other,
+            operands[1:],
+        )
+    elif isinstance(op, Scan):
+        carried, sequences, rest = op.split(operands)
+        steps = range(size_of(op.length, dims))
+        for t in reversed(steps) if op.reverse else steps:
+            given = (*carried, *(s[t] for s in sequences), *rest)
+            yield f"step {t} of the loop", op.body, given
+            carried = op.body.evaluate(dims, *given)[: op.carries]
+    elif isinstance(op, While):
+        carried, others, t = tuple(operands[: op.carries]), operands[op.carries :], 0
+        while op.test.evaluate(dims, *carried, *others)[0]:
+            yield f"step {t} of the loop", op.body, (*carried, *others)
+            carried, t = op.body.evaluate(dims, *carried, *others), t + 1
 
 
 def is_bad(value: Array) -> bool:

@@ -36,7 +36,7 @@ from graphc.ir.node import Node
 from graphc.ir.types import Array
 from graphc.lang.source import inspection
 from graphc.ops.leaves import Const, Input, Param
-from graphc.runtime.births import Moment, is_bad, moment_of, of_gradient
+from graphc.runtime.births import Moment, inside, is_bad, moment_of, of_gradient
 from graphc.runtime.function import Function
 
 Kind = Literal["forward", "gradient", "input", "parameter"]
@@ -123,7 +123,7 @@ def _found(graph: Graph, arrays: Sequence[Array]) -> NanReport | None:
     """The first cause in a graph; None where its results are finite."""
     known = dict(zip(graph.inputs, arrays, strict=True))
     dims = bind_dims(graph.inputs, arrays)
-    values = evaluate_nodes(graph.nodes, known, dims)
+    values: Mapping[Node, Array] = evaluate_nodes(graph.nodes, known, dims)
     order = graph.numbers
     reaching: set[Node] = {n for n in graph.roots if is_bad(values[n])}
     if not reaching:
@@ -141,7 +141,13 @@ def _found(graph: Graph, arrays: Sequence[Array]) -> NanReport | None:
         index = _first(np.isinf(values[last]))
     cause, place = _followed(last, index, values)
     report = _report(cause, place, values, dims)
-    if cause is not last:
+    step = ""
+    while (deeper := inside(cause, values, dims)) is not None:
+        cause, values, step = deeper[0], deeper[1], f"{deeper[2]}{', in ' if step else ''}{step}"
+        report = replace(
+            _report(cause, _first(~np.isfinite(values[cause])), values, dims), remark=f"in {step}"
+        )
+    if cause is not last and not step:
         verb = "an infinity that is {} becomes NaN in {}"
         born = "given" if report.kind in ("input", "parameter") else "born in " + _title(cause)
         return replace(

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import graphc as gc
 from graphc import nn
+from graphc.cli import app
 from graphc.demo import lenet
 from graphc.lint.finding import Findings
 from graphc.warn import NAMES, silenced
@@ -62,6 +64,12 @@ MISTAKES = {
     "arc-sine": ("loss = gc.sum(gc.asin(gc.sin(y)))", "nan-gradient"),
     "by-an-input": ("loss = gc.sum(y / x)", "nan-gradient"),
     "log-of-relu": ("loss = gc.sum(gc.log(gc.relu(y)))", "nan-loss"),
+    "in-a-loop": ("_, ys = gc.scan(lambda c, v: (gc.sqrt(gc.abs(c * w + v)),) * 2, gc.zeros_like(w), x)\n"
+                  "loss = gc.sum(ys)", "nan-gradient"),
+    "in-a-branch": ("s = gc.sum(w)\nloss = gc.cond(s > 0, lambda a: a, lambda a: gc.log(-gc.abs(a)), s)",
+                    "nan-gradient"),
+    "floor-in-a-loop": ("_, ys = gc.scan(lambda c, v: (c, gc.floor(w * v)), 0.0, x)\nloss = gc.sum(ys)",
+                        "dead-gradient"),
     # ---- losses
     "column-row": ("v = gc.param('v', (4, 1), 'float64')\nt = gc.input('t', ('N',))\n"
                    "loss = gc.mean((x @ v - t) ** 2)", "broadcast-loss"),
@@ -141,6 +149,9 @@ FINE = {
     "convolution-pool-dense": "h = nn.MaxPool2D(2)(nn.Conv2D(8, 3)(nn.Input((1, 8, 8))))\n"
     "loss = gc.mean(gc.square(nn.Dense(3)(nn.Flatten()(h))))",
     "separable": "h = nn.Conv2D(8, 1)(nn.Conv2D(4, 3, groups=4)(nn.Input((4, 8, 8))))\nloss = gc.mean(gc.square(h))",
+    "loop": "_, ys = gc.scan(lambda c, v: (gc.tanh(c * w + v),) * 2, gc.zeros_like(w), x)\nloss = gc.sum(ys)",
+    "loop-over-positive": "_, ys = gc.scan(lambda c, v: (c, gc.log(v) * w), 0.0, gc.exp(x) + 1.0)\nloss = gc.sum(ys)",
+    "branch": "s = gc.sum(w)\nloss = gc.cond(s > 0, lambda a: gc.log(a), lambda a: gc.exp(a), s)",
     "shared-projection": "a, b = gc.param('a', (4, 4), 'float64'), gc.param('b', (4, 4), 'float64')\n"
     "loss = gc.mean(gc.square(gc.tanh(x @ a) @ b))",
 }
@@ -348,3 +359,34 @@ def test_compiling_a_good_model_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lenet().compile(loss="softmax_cross_entropy")
+
+
+# ---- the command ------------------------------------------------------------------------------------------------
+
+
+def test_the_command_ends_with_1_where_there_is_a_warning(tmp_path: Path) -> None:
+    script = tmp_path / "model.py"
+    script.write_text(
+        "import graphc as gc\n"
+        "x, w = gc.input('x'), gc.param('w', init=1.0)\n"
+        "good = gc.tanh(w * x)\n"
+        "bad = gc.floor(w * x)\n"
+        "main = gc.compile([x], [good, gc.grad(good, w)], backend='reference')\n"
+    )
+    runner = CliRunner()
+    bad = runner.invoke(app, ["lint", f"{script}:bad"])
+    assert bad.exit_code == 1
+    assert bad.stdout.startswith(
+        "warning: dead-gradient: the gradient by `w` is zero everywhere\n  model.py:4 "
+    )
+    for arguments in ([f"{script}:bad", "--silence", "dead-gradient"], [f"{script}:good"], [str(script)]):
+        good = runner.invoke(app, ["lint", *arguments])
+        assert (good.exit_code, good.stdout) == (0, "no findings\n")
+    kink = runner.invoke(app, ["lint", f"{script}:bad", "--silence", "dead-gradient", "--at", "x=2"])
+    assert kink.exit_code == 0
+    assert "saturating-chain" not in kink.stdout
+
+
+def test_the_command_lints_a_model_and_random_inputs() -> None:
+    found = CliRunner().invoke(app, ["lint", str(EXAMPLES[6]), "--at", "random"])
+    assert (found.exit_code, found.stdout) == (0, "no findings\n")

@@ -163,6 +163,38 @@ PROGRAMS = {
           why: sum([40] all 1e+38) = inf
         """,
     ),
+    "in a loop": (
+        """
+        xs, w = gc.input("xs", ("T",)), gc.param("w", init=1.0)
+        _, ys = gc.scan(lambda c, x: (c, gc.log(w - x)), 0.0, xs)
+        fn = gc.compile([xs], ys, backend="reference")
+        found = gc.trace_nan(fn, [np.array([0.5, 0.75, 3.0])])
+        """,
+        """
+        NaN is born in log, in the forward pass
+          model.py:2   _, ys = gc.scan(lambda c, x: (c, gc.log(w - x)), 0.0, xs)
+                                                        ^^^^^^^^^^^^^
+          why: log(-2) = nan
+          fix: keep its operand above 0: gc.log(gc.maximum(x, 1e-12))
+          note: in step 2 of the loop
+        """,
+    ),
+    "in the gradient of a loop": (
+        """
+        xs, w = gc.input("xs", ("T",)), gc.param("w", init=1.0)
+        total, _ = gc.scan(lambda c, x: (c + gc.sqrt(w * x), None), 0.0, xs)
+        fn = gc.compile([xs], gc.grad(total, w), backend="reference")
+        found = gc.trace_nan(fn, [np.array([4.0, 0.0, 9.0])])
+        """,
+        """
+        an infinity is born in the gradient of sqrt, in the backward pass
+          model.py:2   total, _ = gc.scan(lambda c, x: (c + gc.sqrt(w * x), None), 0.0, xs)
+                                                            ^^^^^^^^^^^^^^
+          why: 0.5 / 0 = inf
+          fix: keep its operand above 0: gc.sqrt(x + 1e-12)
+          note: in step 1 of the loop
+        """,
+    ),
     "an index outside": (
         """
         x, k = gc.input("x", ("N",)), gc.input("k", (), "int64")
