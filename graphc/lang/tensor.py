@@ -127,6 +127,22 @@ class Tensor:
         return _rows.binary("div", other, self)
 
     @operation
+    def __floordiv__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("floor_divide", self, other)
+
+    @operation
+    def __rfloordiv__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("floor_divide", other, self)
+
+    @operation
+    def __mod__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("mod", self, other)
+
+    @operation
+    def __rmod__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("mod", other, self)
+
+    @operation
     def __pow__(self, other: TensorLike) -> Tensor:
         return _rows.power(self, other)
 
@@ -160,15 +176,47 @@ class Tensor:
 
     @operation
     def __and__(self, other: TensorLike) -> Tensor:
-        return _rows.binary("logical_and", self, other)
+        return _rows.binary("bitwise_and", self, other)
+
+    @operation
+    def __rand__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("bitwise_and", other, self)
 
     @operation
     def __or__(self, other: TensorLike) -> Tensor:
-        return _rows.binary("logical_or", self, other)
+        return _rows.binary("bitwise_or", self, other)
+
+    @operation
+    def __ror__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("bitwise_or", other, self)
+
+    @operation
+    def __xor__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("bitwise_xor", self, other)
+
+    @operation
+    def __rxor__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("bitwise_xor", other, self)
+
+    @operation
+    def __lshift__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("left_shift", self, other)
+
+    @operation
+    def __rlshift__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("left_shift", other, self)
+
+    @operation
+    def __rshift__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("right_shift", self, other)
+
+    @operation
+    def __rrshift__(self, other: TensorLike) -> Tensor:
+        return _rows.binary("right_shift", other, self)
 
     @operation
     def __invert__(self) -> Tensor:
-        return _rows.unary("logical_not", self)
+        return _rows.unary("bitwise_not", self)
 
     @operation
     def __neg__(self) -> Tensor:

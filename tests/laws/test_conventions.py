@@ -71,6 +71,36 @@ def test_promotion_is_numpys_for_each_pair_of_dtypes_and_each_python_number(a: D
             assert result.dtype.numpy == expected, number
 
 
+OPERATORS = {
+    "//": np.floor_divide, "%": np.mod, "&": np.bitwise_and, "|": np.bitwise_or, "^": np.bitwise_xor,
+    "<<": np.left_shift, ">>": np.right_shift, "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", OPERATORS)
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float64", "bool"])
+def test_operators_are_numpys_in_both_orders(sign: str, dtype: str, backend: str) -> None:
+    of_bits, of_truths = sign in ("&", "|", "^", "<<", ">>"), sign in ("&", "|", "^", "+", "*", "/")
+    a, b = np.array([7, -7, 1, 0]).astype(dtype), np.array([2, 2, 1, 3]).astype(dtype)
+    x, y = gc.inputs("x y", ("N",), dtype)
+    if (of_bits and dtype == "float64") or (dtype == "bool" and not of_truths):
+        with pytest.raises(gc.DTypeError):
+            eval(f"x {sign} y")
+        return
+    if dtype == "bool" and sign == "/":
+        b = np.ones(4, bool)
+    number = True if dtype == "bool" else 2
+    fn = gc.compile(
+        [x, y], [eval(f"x {sign} y"), eval(f"x {sign} number"), eval(f"number {sign} y")], backend=backend
+    )
+    for found, pair in zip(fn(a, b), [(a, b), (a, number), (number, b)], strict=True):
+        expected = OPERATORS[sign](*pair)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    if of_bits:
+        np.testing.assert_array_equal(gc.compile([x], ~x, backend=backend)(a), ~a)
+
+
 def test_promotion_of_numbers_alone_and_of_three_operands() -> None:
     assert gc.add(1, 2).dtype is DType.I64 and gc.add(1, 2.5).dtype is DType.F64
     assert gc.logical_or(True, False).dtype is DType.BOOL
