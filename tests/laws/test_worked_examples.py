@@ -1,36 +1,46 @@
-"""The worked examples of the lecture decks (`worked_examples.py`), computed by graphc: values and gradients.
+"""Worked examples W01 to W14: perceptrons, activations, linear classifiers, sigmoid networks.
 
 Every example runs on the reference and compiled; nothing here is computed by NumPy where graphc can do it.
-Those on images are in `test_worked_images.py`.
+`worked_examples.py` says where the others are, and a test here that none is forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from worked_examples import W
+import worked_examples
+from worked_examples import W, close, equal, on_both, run
 
 import graphc as gc
 from graphc import nn
 from graphc.autodiff.reverse import differentiate
 from graphc.lang.tensor import Tensor
 
-on_both = pytest.mark.parametrize("backend", ["reference", "llvm"])
 
-
-def run(backend: str, outputs: Sequence[Tensor], given: dict[Tensor, Any] | None = None) -> tuple[Any, ...]:
-    values = dict(given or {})
-    found = gc.compile(list(values), list(outputs), backend=backend)(*values.values())
-    assert isinstance(found, tuple)
-    return found
-
-
-def close(found: Any, expected: Any, tol: float = 0.0, rtol: float = 0.0) -> None:
-    """Within `tol` (absolute) or `rtol` (relative); exactly, where neither is given."""
-    np.testing.assert_allclose(found, expected, rtol=rtol, atol=tol)
+def test_every_example_is_tested_where_the_index_says() -> None:
+    assert sorted(W) == [f"W{k:02d}" for k in range(1, 63)]
+    here = Path(__file__).parent
+    index: dict[str, str] = {}
+    for place, text in re.findall(
+        r"^\| (test_worked_\w+\.py|nowhere) +\| (.*?): ", str(worked_examples.__doc__), re.M
+    ):
+        for first, last in re.findall(r"W(\d\d)(?: to W(\d\d))?", text):
+            index.update({f"W{k:02d}": place for k in range(int(first), int(last or first) + 1)})
+    assert sorted(index) == sorted(W)
+    for file in here.glob("test_worked_*.py"):
+        listed = {name for name, place in index.items() if place == file.name}
+        text = file.read_text(encoding="utf-8")
+        named = {
+            f"W{k}"
+            for title in re.findall(r"^def test((?:_w\d\d)+)", text, re.M)
+            for k in title.split("_w")[1:]
+        }
+        assert named == listed, file.name
+        assert listed <= set(re.findall(r'"(W\d\d)"', text)), f"{file.name} does not read these figures"
+    assert [name for name, place in index.items() if place == "nowhere"] == ["W62"]
 
 
 # ---- perceptrons and scalar graphs -----------------------------------------------------------------------
@@ -61,16 +71,65 @@ def test_w03_the_lecture_graph_with_each_edge(backend: str) -> None:
     x, y, z = gc.inputs("x y z")
     q = x + y
     f = q * z
-    record = differentiate(f.node, [x.node, y.node, z.node, q.node], locals_too=True)
+    record = differentiate(f.node, [x.node, y.node, z.node, q.node, f.node], locals_too=True)
     given = {x: e["x"], y: e["y"], z: e["z"]}
     values = run(backend, [q, f, *map(Tensor, record.wrt)], given)
-    assert [float(v) for v in values] == [e[k] for k in ("q", "f", "dfdx", "dfdy", "dfdz", "dfdq")]
+    assert [float(v) for v in values] == [e[k] for k in ("q", "f", "dfdx", "dfdy", "dfdz", "dfdq", "dfdf")]
     names = {x.node: "x", y.node: "y", z.node: "z", q.node: "q"}
     assert sorted(names[edge.source] for edge in record.edges) == sorted(e["edges"])
     for edge in record.edges:
         assert edge.local is not None
         factors = [Tensor(n) for n in (edge.upstream, edge.local, edge.downstream)]
         assert tuple(map(float, run(backend, factors, given))) == e["edges"][names[edge.source]]
+
+
+@on_both
+def test_w02_activations_and_their_derivatives(backend: str) -> None:
+    e = W["W02"]
+    z = gc.input("z", ("N",))
+    g, t = gc.sigmoid(z), gc.tanh(z)
+    made = {
+        "sigmoid": g,
+        "tanh": t,
+        "relu": gc.relu(z),
+        "leaky": gc.leaky_relu(z, 0.1),
+        "elu": gc.elu(z, e["elu_alpha"]),
+    }
+    written = {"relu": gc.maximum(0.0, z), "leaky": gc.maximum(0.1 * z, z)}  # as on the slides, kinks alike
+    for name, y in [*made.items(), *written.items()]:
+        value, slope = run(backend, [y, gc.grad(gc.sum(y), z)], {z: e["z"]})
+        close(value, e[name], e["tol"])
+        close(slope, e[f"d{name}"], e["tol"])
+    by_sigmoid, by_tanh = run(backend, [g * (1 - g), 1 - t**2], {z: e["z"]})  # the identities that are stated
+    close(by_sigmoid, e["dsigmoid"], e["tol"])
+    close(by_tanh, e["dtanh"], e["tol"])
+
+
+@on_both
+def test_w02_maxout(backend: str) -> None:
+    e = W["W02"]["maxout"]
+    x, w1, w2 = (gc.input(name, (2,)) for name in ("x", "w1", "w2"))
+    y = gc.maxout(gc.stack([gc.dot(w1, x) + e["b1"], gc.dot(w2, x) + e["b2"]]), 2)
+    found = run(backend, [y[0], *gc.grad(y[0], [x, w1, w2])], {v: e[v.name] for v in (x, w1, w2)})
+    for value, name in zip(found, ("y", "dx", "dw1", "dw2"), strict=True):
+        equal(value, e[name])
+
+
+@on_both
+def test_w04_decisions_of_perceptrons(backend: str) -> None:
+    e = W["W04"]
+    w, X = gc.param("w", init=np.array(W["W01"]["w"])), gc.input("X", ("N", 2))
+    pre = X @ w + W["W01"]["w0"]
+    step, sign = gc.heaviside(pre, 1.0), gc.sign(pre)
+    order = [4, 1, 2, 0, 3]  # the points of W01, by their sums
+    points = np.array(W["W01"]["points"])[order, :2]
+    outputs = [pre, step, gc.where(pre >= 0, 1.0, 0.0), sign, *(gc.grad(gc.sum(y), w) for y in (step, sign))]
+    pre_, step_, written, sign_, *slopes = run(backend, outputs, {X: points})
+    equal(pre_, e["pre"])
+    equal(step_, e["step"])  # >= 0 fires
+    equal(written, e["step"])
+    equal(sign_, e["sign"])  # and sign(0) is 0
+    equal(slopes, np.zeros((2, 2)))  # both are flat: nothing is learned through them
 
 
 # ---- sigmoid networks and linear classifiers -------------------------------------------------------------
@@ -112,6 +171,17 @@ def test_w06_three_sigmoid_layers(backend: str) -> None:
 
 
 @on_both
+def test_w07_jacobian_of_the_network(backend: str) -> None:
+    e = W["W07"]
+    x = gc.input("x", (2,))
+    y = sigmoid_network(x)[2][-1]
+    columns = gc.stack([gc.jvp(y, [x], [gc.const(unit)])[0] for unit in np.eye(2)], axis=1)
+    for case in "ab":
+        for found in run(backend, [gc.jacobian(y, x), columns], {x: W["W06"][f"x_{case}"]}):
+            close(found, e[f"J_{case}"], e["tol"])
+
+
+@on_both
 def test_w08_softmax(backend: str) -> None:
     e = W["W08"]
     z = gc.input("z", ("N",))
@@ -141,6 +211,8 @@ def test_w09_w10_w11_linear_classifier(backend: str) -> None:
     close(Wx_, linear["f_x"], linear["tol"])
     close(f_cx, linear["f_cx"], linear["tol"])
     close(cf_x, linear["f_cx"], linear["tol"])
+    close(scores_[:2], e["orig_scores"][:2], e["tol"])
+    close(Wx_[2], e["orig_scores"][2], e["tol"])  # the third printed score lacks its bias
 
 
 def test_w12_parameters_of_linear_and_two_layer_classifiers() -> None:
@@ -181,120 +253,3 @@ def test_w14_handwriting_digits_in_and_out(backend: str) -> None:
     drawn = np.zeros((3, 16, 16))
     drawn[[0, 1, 2], 0, [4, 9, 0]] = 1
     assert run(backend, [gc.argmax(confidence, axis=1)], {ink: drawn})[0].tolist() == [4, 9, 0]
-
-
-# ---- losses ----------------------------------------------------------------------------------------------
-
-
-@on_both
-def test_w15_softmax_cross_entropy(backend: str) -> None:
-    e = W["W15"]
-    s, label = gc.input("s", ("N", 3)), gc.input("label", ("N",), "int64")
-    losses = [-gc.mean(gc.pick(gc.log_softmax(s), label)), nn.softmax_cross_entropy(label, s)]
-    given = {s: [e["scores"]], label: [e["label"]]}
-    exps, p = run(backend, [gc.exp(s), gc.softmax(s)], given)
-    close(exps[0], e["exp"], rtol=1e-12)
-    assert (np.abs(exps[0] - e["stated_exp"]) <= e["tol_stated_exp"]).all()
-    close(p[0], e["p"], e["tol"])
-    close(p[0], e["stated_p"], e["tol_stated"])
-    for loss in losses:
-        value, gradient = run(backend, [loss, gc.grad(loss, s)], given)
-        close(value, e["stated_loss"], e["tol_stated"])
-        close(value, e["loss"], e["tol"])
-        close(gradient[0], e["grad"], e["tol"])
-
-
-@on_both
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_w17_range_of_the_softmax_loss(dtype: str, backend: str) -> None:
-    e = W["W17"]
-    s, label = gc.input("s", ("N", "C"), dtype), gc.input("label", ("N",), "int64")
-    loss = -gc.mean(gc.pick(gc.log_softmax(s), label))
-    fn = gc.compile([s, label], [loss, gc.grad(loss, s)], backend=backend)
-    tol = e["tol"] if dtype == "float64" else 1e-6
-    initial, slope = fn(np.zeros((2, e["C"]), dtype), [3, 7])
-    close(initial, e["stated"], e["tol_stated"])
-    close(initial, e["loss"], tol)
-    close(slope, (0.1 - np.eye(e["C"])[[3, 7]]) / 2, tol)
-    big = np.array([e["big_margin_scores"]], dtype)
-    close(fn(big, [0])[0], e["big_margin_loss"], tol)
-    close(fn(big, [1])[0], e["wrong_label_loss"], tol)
-    close(fn(big, [1])[1], [[1, -1]], tol)
-
-
-# ---- backpropagation and training ------------------------------------------------------------------------
-
-
-@on_both
-def test_w23_delta_recursion(backend: str) -> None:
-    e = W["W23"]
-    x = gc.input("x", (2,))
-    weights, sums, outputs = sigmoid_network(x)
-    loss = 0.5 * gc.sum((outputs[-1] - gc.const(e["target"])) ** 2)
-    value, *found = run(backend, [loss, *gc.grad(loss, [*sums, *weights])], {x: W["W06"]["x_a"]})
-    close(value, e["E"], e["tol"])
-    names = [f"delta{k}" for k in (1, 2, 3)] + [f"dW{k}" for k in (1, 2, 3)]
-    for name, gradient in zip(names, found, strict=True):
-        close(gradient, e[name], e["tol"])
-
-
-def draws(seed: int, sizes: Sequence[int]) -> list[np.ndarray[Any, Any]]:
-    """x, y, w1 and w2 of W24, from NumPy's legacy generator, whose stream is stable."""
-    n, inputs, hidden, outputs = sizes
-    legacy = np.random.RandomState(seed)
-    return [legacy.randn(*s) for s in ((n, inputs), (n, outputs), (inputs, hidden), (hidden, outputs))]
-
-
-def twenty_lines(sizes: Sequence[int], lr: float, dtype: str, form: str, backend: str) -> Any:
-    """The program as one training step: loss, the norms of dw1 and dw2, their first elements; w1, w2 replaced.
-
-    "derived" and "sigmoid" differentiate 1/(1 + exp(-a)) and the sigmoid; "by hand" takes the slide's gradient.
-    """
-    x_, y_, w1_, w2_ = (a.astype(dtype) for a in draws(0, sizes))
-    x, y = gc.const(x_), gc.const(y_)
-    w1, w2 = gc.param("w1", init=w1_), gc.param("w2", init=w2_)
-    a = x @ w1
-    h = gc.sigmoid(a) if form == "sigmoid" else 1 / (1 + gc.exp(-a))
-    error = h @ w2 - y
-    loss = gc.sum(error**2)
-    if form == "by hand":
-        dw1, dw2 = x.T @ (2.0 * error @ w2.T * h * (1 - h)), h.T @ (2.0 * error)
-    else:
-        dw1, dw2 = gc.grad(loss, [w1, w2])
-    outputs = [loss, *(gc.sqrt(gc.sum(d * d)) for d in (dw1, dw2)), dw1[0, 0], dw2[0, 0]]
-    return gc.compile([], outputs, updates={w1: w1 - lr * dw1, w2: w2 - lr * dw2}, backend=backend)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "form", "backend", "steps"),
-    [
-        ("float64", "derived", "reference", 11),
-        ("float64", "derived", "llvm", 501),
-        ("float64", "by hand", "llvm", 11),
-        ("float32", "by hand", "reference", 6),  # exp(-a) overflows here, and 1/(1 + inf) is 0
-        ("float32", "by hand", "llvm", 101),
-        ("float32", "sigmoid", "llvm", 101),
-        ("float32", "derived", "llvm", 101),  # a rule finds the sigmoid and its gradient
-    ],
-)
-def test_w24_neural_net_in_twenty_lines(dtype: str, form: str, backend: str, steps: int) -> None:
-    e = W["W24"]
-    assert e["seed"] == 0
-    x, y, w1, w2 = draws(0, e["sizes"])
-    close([x[0, 0], y[0, 0], w1[0, 0], w2[0, 0]], list(e["first"].values()), 1e-14)
-    step = twenty_lines(e["sizes"], e["lr"], dtype, form, backend)
-    for t in range(steps):
-        loss, n1, n2, *_ = step()
-        if t in e["loss"]:
-            expected = [e["loss"][t], e["norm_dw1"][t], e["norm_dw2"][t]]
-            close([loss, n1, n2], expected, rtol=e["rtol"] if dtype == "float64" else 1e-4)
-
-
-@on_both
-def test_w24_tiny(backend: str) -> None:
-    e = W["W24"]["tiny"]
-    assert e["seed"] == 0
-    step = twenty_lines(e["sizes"], e["lr"], "float64", "derived", backend)
-    trace = [step() for _ in e["loss"]]
-    close([t[0] for t in trace], e["loss"], rtol=e["rtol"])
-    close(trace[0][3:], [e["dw1_00_step0"], e["dw2_00_step0"]], rtol=e["rtol"])
