@@ -59,12 +59,12 @@ def twenty_lines(sizes: Sequence[int], lr: float, dtype: str, form: str, backend
     ("dtype", "form", "backend", "steps"),
     [
         ("float64", "derived", "reference", 11),
-        ("float64", "derived", "llvm", 501),
+        ("float64", "derived", "llvm", 10_000),  # the whole program
         ("float64", "by hand", "llvm", 11),
         ("float32", "by hand", "reference", 6),  # exp(-a) overflows here, and 1/(1 + inf) is 0
         ("float32", "by hand", "llvm", 101),
         ("float32", "sigmoid", "llvm", 101),
-        ("float32", "derived", "llvm", 101),  # a rule finds the sigmoid and its gradient
+        ("float32", "derived", "llvm", 1001),  # a rule finds the sigmoid and its gradient
     ],
 )
 def test_w24_neural_net_in_twenty_lines(dtype: str, form: str, backend: str, steps: int) -> None:
@@ -77,7 +77,8 @@ def test_w24_neural_net_in_twenty_lines(dtype: str, form: str, backend: str, ste
         loss, n1, n2, *_ = step()
         if t in e["loss"]:
             expected = [e["loss"][t], e["norm_dw1"][t], e["norm_dw2"][t]]
-            close([loss, n1, n2], expected, rtol=e["rtol"] if dtype == "float64" else 1e-4)
+            rtol = e["rtol"] if t < 9999 else e["rtol_t9999"]
+            close([loss, n1, n2], expected, rtol=rtol if dtype == "float64" else 1e-4)
 
 
 @on_both
