@@ -92,7 +92,7 @@ def _sweep(
     # Only nodes on a path from the outputs to `wrt` matter.
     needed = set(wrt)
     for n in order:
-        if n not in needed and any(s in needed for s in n.src):
+        if n not in needed and _lets_through(n) and any(s in needed for s in n.src):
             needed.add(n)
     totals: dict[Node, Node] = {}
     for output, seed in outputs:
@@ -133,6 +133,11 @@ def _sweep(
                 with origin("accumulate", of=(source,)):
                     totals[source] = elementwise("add", held, downstream)
     return totals, edges
+
+
+def _lets_through(n: Node) -> bool:
+    """Whether a gradient may lead through a node: not where it is stopped, and not through integers."""
+    return n.type.dtype.is_float and not (isinstance(n.op, Elementwise) and n.op.row.detached)
 
 
 def downstream_of(n: Node, operand: int, upstream: Node) -> Node | None:

@@ -313,3 +313,13 @@ def test_a_training_loop_inside_the_graph() -> None:
     np.testing.assert_allclose(losses_, goal @ goal * 0.8 ** (2 * np.arange(20)), 1e-12)
     np.testing.assert_allclose(final_, goal @ goal * 0.8**40, 1e-11)
     np.testing.assert_allclose(slope, goal @ goal * 40 * 0.8**39 * -2, 1e-11)
+
+
+def test_a_stopped_gradient_may_lead_through_a_while_loop() -> None:
+    """What goes into the loop is stopped, so there is nothing to differentiate in it."""
+    x = gc.input("x", ("N",))
+    grown, _ = gc.while_loop(
+        lambda s: s[1] < 3, lambda s: (s[0] * 2.0, s[1] + 1), (gc.stop_gradient(x), gc.const(0, "int64"))
+    )
+    slope = gc.compile([x], gc.grad(gc.sum(grown * x), x), backend="reference")
+    np.testing.assert_array_equal(slope(np.array([1.0, -2.0])), [8.0, -16.0])
