@@ -52,3 +52,13 @@ def stabilize(outputs: Sequence[Node], wrt: Sequence[Node] = ()) -> dict[Node, N
     roots, leaves = [stable[n] for n in outputs], [stable[n] for n in wrt]
     guarded = guard_choices(roots, leaves)
     return {n: guarded[stable[n]] for n in (*outputs, *wrt)}
+
+
+def apart(wrt: Sequence[Node]) -> list[list[Node]]:
+    """`wrt` in groups that are best differentiated one by one, each after a `stabilize` of its own.
+
+    Rules do not look through what a gradient is taken by, so an intermediate value would keep the formula above
+    it naive for the gradients by all the others: the inputs are one group, each intermediate value is another.
+    """
+    leaves = [n for n in wrt if not n.src]
+    return [group for group in (leaves, *([n] for n in wrt if n.src)) if group]

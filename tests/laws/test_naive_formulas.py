@@ -18,6 +18,7 @@ import pytest
 import graphc as gc
 from graphc.autodiff.reverse import differentiate
 from graphc.ir.graph import Graph
+from graphc.passes.rules_stability import apart, stabilize
 from graphc.runtime.reference import evaluate
 
 FAR = (1e-9, -1e-9, 0.3, -0.7, 2.5, 30.0, -30.0, 1000.0, -1000.0)
@@ -410,3 +411,20 @@ def test_positive_operands_need_no_guard() -> None:
     y = gc.relu(x / gc.sqrt(gc.mean(x**2) + 1e-5))
     labels = [n.op.label for n in Graph("g", (x.node,), (gc.grad(gc.sum(y), x).node,)).nodes]
     assert labels.count("where") == 1, labels  # relu's own
+
+
+def test_an_input_and_an_intermediate_value_are_differentiated_apart() -> None:
+    """Together, the logarithm could not be made stable: no rule looks through p."""
+    x = gc.input("x", (3,))
+    e = gc.exp(x)
+    p = e / gc.sum(e)
+    loss = -gc.log(p)[0]
+    found = {}
+    for group in apart([x.node, p.node]):
+        stable = stabilize([loss.node], group)
+        found |= zip(group, differentiate(stable[loss.node], [stable[n] for n in group]).wrt, strict=True)
+    by_x, by_p = evaluate(
+        Graph("g", (x.node,), (found[x.node], found[p.node])), [np.array([-1000.0, 0, 1000])]
+    )
+    np.testing.assert_allclose(by_x, [-1, 0, 1])
+    assert by_p[0] < -1e300 and not by_p[1:].any()  # 1/p, of a p that is 0

@@ -9,7 +9,7 @@ from graphc.ops.elementwise import elementwise
 from graphc.passes.pattern import Call, Constant, Match, Number, Reduction, Wild
 from graphc.passes.prove_rules import prove_on, prove_rule
 from graphc.passes.rewrite import Exactness, Guard, Rule, guard, rule
-from graphc.passes.rules import RULES
+from graphc.passes.rules import RULES, explain, objects
 from graphc.passes.rules_cases import STRUCTURAL, A, instances, is_formula, leaf, transposed
 from graphc.passes.rules_views import transpose
 
@@ -25,6 +25,16 @@ def test_every_rule_is_proved(r: Rule) -> None:
 def test_most_formulas_are_proved_by_algebra() -> None:
     kinds = [prove_rule(r).kind for r in FORMULAS]
     assert kinds.count("proved") >= 0.85 * len(kinds)
+
+
+def test_the_table_says_how_each_rule_was_proved() -> None:
+    rows = {row["name"]: row for row in objects()}
+    assert rows["mul-one"]["proof"] == "proved: and the same bits at 32 points"
+    assert rows["variance"]["condition"].startswith("n counts the elements")
+    assert rows.keys() == RULES.keys()
+    assert {row["proof"].split(":")[0] for row in rows.values()} == {"proved", "sampled"}
+    printed = explain(proofs=True)
+    assert all(f"[{row['proof']}]" in printed for row in rows.values())
 
 
 def test_each_rule_has_instances() -> None:
