@@ -83,7 +83,7 @@ def prove_equal(a: Expr, b: Expr, symbols: Sequence[Expr], domain: Expr = sympy.
     InternalError where hardly any point could be sampled, because nothing would be known.
     """
     a, b = (_indicator(unfold(side, definition)) for side in (a, b))
-    if a == b:
+    if a == b or sympy.expand(a - b) == 0:  # without its sampling, where erf at a thousand digits is slow
         return Proof("proved")
     checked, counterexample = _sample(a, b, symbols, domain)
     if counterexample:
