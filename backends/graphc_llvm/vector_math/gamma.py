@@ -262,8 +262,10 @@ def _fraction(a: Value) -> Value:
 def lgamma_reflected(x: Value) -> Value:
     """log |Γ(x)| for every x."""
     a = absolute(x)
-    positive = lgamma(a)
-    reflected = log(math.pi / (a * absolute(sin(_fraction(a))))) - positive
+    positive, fraction = lgamma(a), _fraction(a)
+    reflected = log(math.pi / (a * absolute(sin(fraction)))) - positive
+    # At the largest integers the difference is ∞ - ∞.
+    reflected = select(fraction.equals(0.0), math.inf, reflected)
     # Where a² would underflow, Γ(-a) is -1/a.
     reflected = select(a < 2.0**-100, positive, reflected)
     return select(x < 0.0, select(a < math.inf, reflected, a), positive)

@@ -112,6 +112,8 @@ _CONSTANTS: Final = {
 
 _TERMS: Final = 10
 _LARGEST_EXACT: Final = 22
+_ORDERS: Final = 171.0
+"""n! is within f64 below."""
 _BERNOULLI: Final = (
     -3617 / 10670622842880000,
     1 / 74724249600,
@@ -196,4 +198,4 @@ def polygamma(n: Value, x: Value, zeta: str) -> Value:
     value = select(pole, math.nan, select(negative, both, forward))
     value = select(even, value, -value)
     value = select(n.equals(0.0), digamma_reflected(x), value)
-    return select(n.equals(rint(n)) & (n > -0.5), value, math.nan)
+    return select(n.equals(rint(n)) & (n > -0.5) & (n < _ORDERS), value, math.nan)
