@@ -28,6 +28,7 @@ from graphc.lang.source import operation, user_location
 from graphc.lang.tensor import Tensor
 from graphc.ops.elementwise import Elementwise, constant_like, elementwise
 from graphc.passes.rules_stability import stabilize
+from graphc.warn import warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ def grad(loss: Tensor, wrt: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
     """The gradient of a scalar with respect to a tensor, or to each of several: tensors of the same graph.
 
     Each gradient has the type of what it is taken by.  Raises GradientError where the loss is no scalar or does
-    not depend on a tensor of `wrt`.
+    not depend on a tensor of `wrt`; warns (`dead-gradient`) where it does, but along paths without a slope only.
     """
     check_scalar(loss)
     targets = [wrt] if isinstance(wrt, Tensor) else list(wrt)
@@ -200,6 +201,15 @@ def grad(loss: Tensor, wrt: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
     # Once the chain rule has taken a naive formula apart, nothing can save it: log(softmax(x)) is made stable first.
     stable = stabilize([loss.node], [t.node for t in targets])
     found = differentiate(stable[loss.node], [stable[t.node] for t in targets])
+    for t in targets:
+        if stable[t.node] not in found.totals:
+            warn(
+                "dead-gradient",
+                f"the gradient by {_describe(t.node)} is zero everywhere",
+                where=user_location(),
+                why="every path from it to the loss goes through an operation without a slope, such as a comparison",
+                fix="gc.lint(loss) names the operation; or silence this: with gc.silence('dead-gradient')",
+            )
     result = [
         Tensor(n, f"d{loss.name or 'loss'}/d{t.name}" if t.name else "")
         for n, t in zip(found.wrt, targets, strict=True)

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from graphc.errors import InternalError
-from graphc.ir.block import BlockOp, Family, family
+from graphc.ir.block import Block, BlockOp, Family, family
 from graphc.ir.dims import Dim
 from graphc.ir.node import Node
 from graphc.ir.types import Array
@@ -60,3 +60,9 @@ def evaluate_nodes(
             raise InternalError(f"{n.op.label} is {n.type}, but NumPy made {value.dtype}{list(value.shape)}")
         values[n] = value
     return values
+
+
+def evaluate_block(block: Block, dims: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
+    """The values of the outputs of a block."""
+    values = evaluate_nodes(block.nodes, dict(zip(block.slots, operands, strict=True)), dims)
+    return tuple(values[n] for n in block.outputs)

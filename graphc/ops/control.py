@@ -31,6 +31,7 @@ import numpy as np
 from graphc.errors import InternalError
 from graphc.ir.block import Block, BlockOp
 from graphc.ir.dims import Index, evaluate
+from graphc.ir.evaluate import evaluate_block
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ir.types import Array, DType, TensorType
@@ -82,7 +83,7 @@ class Scan(BlockOp):
         steps = range(evaluate(self.length, dims))
         found: list[tuple[Array, ...]] = []
         for t in reversed(steps) if self.reverse else steps:
-            values = self.body.evaluate(dims, *carried, *(s[t] for s in sequences), *others)
+            values = evaluate_block(self.body, dims, *carried, *(s[t] for s in sequences), *others)
             carried = values[: self.carries]
             found.append(values[self.carries :])
         if self.reverse:
@@ -116,7 +117,7 @@ class Cond(BlockOp):
         return self.then.types
 
     def evaluate_all(self, dims: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
-        return (self.then if operands[0] else self.other).evaluate(dims, *operands[1:])
+        return evaluate_block(self.then if operands[0] else self.other, dims, *operands[1:])
 
     def graphs(self, wanted: Sequence[int]) -> tuple[Graph, ...]:
         return tuple(
@@ -145,8 +146,8 @@ class While(BlockOp):
 
     def evaluate_all(self, dims: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
         carried, others = operands[: self.carries], operands[self.carries :]
-        while self.test.evaluate(dims, *carried, *others)[0]:
-            carried = self.body.evaluate(dims, *carried, *others)
+        while evaluate_block(self.test, dims, *carried, *others)[0]:
+            carried = evaluate_block(self.body, dims, *carried, *others)
         return carried
 
     def graphs(self, wanted: Sequence[int]) -> tuple[Graph, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from graphc.errors import Loc
 from graphc.ir.block import Block
 from graphc.ir.dims import evaluate as size_of
-from graphc.ir.evaluate import evaluate_nodes
+from graphc.ir.evaluate import evaluate_block, evaluate_nodes
 from graphc.ir.node import Node, Op, nearest_location, toposort
 from graphc.ir.types import Array
 from graphc.ops.control import Cond, Scan, While
@@ -77,12 +77,12 @@ def _steps(
         for t in reversed(steps) if op.reverse else steps:
             given = (*carried, *(s[t] for s in sequences), *rest)
             yield f"step {t} of the loop", op.body, given
-            carried = op.body.evaluate(dims, *given)[: op.carries]
+            carried = evaluate_block(op.body, dims, *given)[: op.carries]
     elif isinstance(op, While):
         carried, others, t = tuple(operands[: op.carries]), operands[op.carries :], 0
-        while op.test.evaluate(dims, *carried, *others)[0]:
+        while evaluate_block(op.test, dims, *carried, *others)[0]:
             yield f"step {t} of the loop", op.body, (*carried, *others)
-            carried, t = op.body.evaluate(dims, *carried, *others), t + 1
+            carried, t = evaluate_block(op.body, dims, *carried, *others), t + 1
 
 
 def is_bad(value: Array) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,3 +177,22 @@ def test_jacobian_and_jvp_say_what_is_wrong() -> None:
         gc.jvp(x * x, [x], [x, x])
     with pytest.raises(GradientError, match="is not one tensor"):
         gc.hessian(x * x, x)
+
+
+def test_a_gradient_that_is_zero_everywhere_warns_at_the_line() -> None:
+    x, y = gc.input("x", (3,)), gc.input("y", (3,))
+    loss = gc.sum(gc.floor(x) * y)
+    with pytest.warns(gc.GraphcWarning) as caught_warnings:
+        gc.grad(loss, [x, y])
+    (found,) = caught_warnings
+    first, place, carets, *rest = str(found.message).splitlines()
+    assert first == "dead-gradient: the gradient by `x` is zero everywhere"
+    assert place.split("   ", 1)[1] == "gc.grad(loss, [x, y])" and carets.strip() == "^" * 21
+    assert rest == [
+        "  why: every path from it to the loss goes through an operation without a slope, such as a comparison",
+        "  fix: gc.lint(loss) names the operation; or silence this: with gc.silence('dead-gradient')",
+    ]
+    assert found.filename == __file__
+    with warnings.catch_warnings(), gc.silence("dead-gradient"):
+        warnings.simplefilter("error")
+        gc.grad(loss, x)
