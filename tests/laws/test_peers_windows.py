@@ -156,7 +156,7 @@ def test_adaptive_pooling(rank: int, kind: str, count: int) -> None:
 
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
-SIZES: tuple[tuple[int, ...], ...] = ((12, 8, 14), (5, 3, 4), (1, 1, 1), (6, 9, 7), (18, 4, 2), (3, 2, 10))
+SIZES: tuple[tuple[int, ...], ...] = ((12, 8, 3), (5, 3, 7), (1, 9, 14), (18, 2, 10))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
@@ -207,7 +207,7 @@ def test_grid_sample(rank: int, align: bool, padding_mode: str, mode: str) -> No
         lambda t: F.affine_grid(t, size, align_corners=align),
         [theta],
     )
-    if mode == "bilinear":
+    if mode == "bilinear" and rank == 2:
         agree(
             lambda x, t: gc.affine_warp(x, t, size[2:], **arguments),
             lambda x, t: F.grid_sample(x, F.affine_grid(t, size, align_corners=align), **arguments),
