@@ -19,10 +19,24 @@ from graphc.nn.layers import Activation, AvgPool2D, Conv2D, Dense, Dropout, Flat
 from graphc.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_from_logits,
+    categorical_cross_entropy,
+    categorical_cross_entropy_from_logits,
+    contrastive,
+    cosine_similarity,
+    euclidean,
+    hinge,
+    huber,
+    kl_divergence,
+    mae,
     mse,
+    multiclass_svm,
+    poisson,
     softmax_cross_entropy,
+    sparse_categorical_cross_entropy,
+    squared_hinge,
+    triplet,
 )
-from graphc.nn.metrics import accuracy
+from graphc.nn.metrics import accuracy, top_k_accuracy
 from graphc.nn.model import Model
 from graphc.nn.optimizers import SGD, Adam, Optimizer
 
@@ -44,7 +58,22 @@ __all__ = [
     "accuracy",
     "binary_cross_entropy",
     "binary_cross_entropy_from_logits",
+    "categorical_cross_entropy",
+    "categorical_cross_entropy_from_logits",
+    "contrastive",
+    "cosine_similarity",
     "data",
+    "euclidean",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "mae",
     "mse",
+    "multiclass_svm",
+    "poisson",
     "softmax_cross_entropy",
+    "sparse_categorical_cross_entropy",
+    "squared_hinge",
+    "top_k_accuracy",
+    "triplet",
 ]

@@ -38,7 +38,7 @@ from graphc.nn.arrays import as_input, as_targets, title
 from graphc.nn.calls import calls_of
 from graphc.nn.history import History
 from graphc.nn.layers import Layer
-from graphc.nn.losses import Loss, LossFunction, loss_of
+from graphc.nn.losses.registry import Loss, LossFunction, loss_of
 from graphc.nn.metrics import Metric, metric_of
 from graphc.nn.optimizers import Optimizer, optimizer_of
 from graphc.nn.summary import Summary, summarise

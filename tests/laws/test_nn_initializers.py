@@ -67,7 +67,7 @@ def test_the_names_of_others(alias: str, name: str) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 5), (4, 7), (7, 4), KERNEL, (1, 3), (0, 3)])
 def test_orthogonal_rows_or_columns(shape: tuple[int, ...]) -> None:
-    w = initial_value("w", shape, "float64", "orthogonal", 3).reshape(shape[0], -1)
+    w = initial_value("w", shape, "float64", "orthogonal", 3).reshape(shape[0], math.prod(shape[1:]))
     short = w if len(w) <= w.shape[1] else w.T
     np.testing.assert_allclose(short @ short.T, np.eye(len(short)), atol=1e-12)
 
