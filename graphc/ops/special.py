@@ -204,7 +204,7 @@ def _hurwitz(s: Array, q: Array) -> Array:
     """ζ(s, q) = Σ (q + k)^-s over k ≥ 0, for s > 1 and q > 0: ten terms, then Euler and Maclaurin's formula."""
     a = q + 10
     last = a**-s
-    total = a * last / (s - 1) + last / 2
+    total = a ** (1 - s) / (s - 1) + last / 2  # not a times a**-s, which may be 0
     factor = s * last / a
     for k, b in enumerate(_BERNOULLI):
         total = total + b * factor
