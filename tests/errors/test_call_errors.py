@@ -223,9 +223,9 @@ def test_an_operation_that_a_back_end_lacks(
     from graphc_llvm import primitives
 
     monkeypatch.delitem(primitives.ROWS, "erf")
-    assert error_of('x = gc.input("x", ("N",))\nfn = gc.compile([x], 1 + gc.erf(x))') == (
+    assert error_of('x = gc.input("x", ("N",))\nfn = gc.compile([x], 3 * gc.erf(x))') == (
         "BackendError: the LLVM back end has no primitive 'erf'\n"
-        "  model.py:2   fn = gc.compile([x], 1 + gc.erf(x))\n"
+        "  model.py:2   fn = gc.compile([x], 3 * gc.erf(x))\n"
         "                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
         "  fix: update graphc_llvm"
     )
