@@ -103,8 +103,8 @@ def test_primitives_agree_with_numpy(name: str, dtypes: tuple[DType, ...]) -> No
         with np.errstate(all="ignore"):
             want = PRIMS[name].numpy(*xs).astype(result.numpy)
         if result.is_float:
-            # One rounding or two differ by more where the sum cancels.
-            ulps = 5 if name != "fma" else 64
+            # One rounding or two differ by more where the sum cancels, as it does near a zero of lgamma below 0.
+            ulps = 64 if name in ("fma", "lgamma", "digamma", "polygamma") else 5
             np.testing.assert_array_max_ulp(np.nan_to_num(got), np.nan_to_num(want), ulps)
             np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
             np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
