@@ -23,6 +23,7 @@ from graphc.lang.reductions import Axis, axes_of, count_nonzero, counted, max, m
 from graphc.lang.shapes import axis_of, reshape
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor
+from graphc.ops.elementwise import constant_like
 
 __all__ = ["maxout", "norm", "std", "var"]
 
@@ -110,8 +111,9 @@ def _vector_norm(t: Tensor, p: float, axis: int, keepdims: bool) -> Tensor:
     total = sum(apply("where", zero, 0.0 if p > 0 else math.inf, terms), axis, keepdims)
     none = apply("logical_or", apply("equal", total, 0.0), apply("equal", total, math.inf))
     root = power(apply("where", none, 1.0, total), 1.0 / p)
-    # 0**(1/p) and inf**(1/p), as constants.
-    edge = apply("where", apply("equal", total, 0.0 if p > 0 else math.inf), 0.0, math.inf)
+    # 0**(1/p) and inf**(1/p), as constants, of the dtype of x.
+    nothing = Tensor(constant_like(0.0, total.node))
+    edge = apply("where", apply("equal", total, 0.0 if p > 0 else math.inf), nothing, math.inf)
     return apply("where", none, edge, root)
 
 

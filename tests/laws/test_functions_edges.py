@@ -209,6 +209,12 @@ def test_norms_at_zero_have_the_gradient_zero(p: float | None, backend: str) -> 
         assert slope[1, 0] == 0
 
 
+@pytest.mark.parametrize("p", [None, 0, 1, 2, 3, 0.5, -1, np.inf])
+def test_norms_keep_the_dtype(p: float | None) -> None:
+    for dtype in ("float32", "float64"):
+        assert gc.norm(gc.input("x", ("N", 3), dtype), p, axis=1).dtype.numpy == dtype
+
+
 def test_the_standard_deviation_of_equal_numbers(backend: str) -> None:
     x = gc.input("x", ("N", 3))
     y = gc.std(x, axis=1)
