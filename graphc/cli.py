@@ -216,6 +216,29 @@ def ops(
 
 @app.command()
 @reported
+def rules(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Some rules only.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """The rewrite rules: equations, conditions, exactness, how each was proved."""
+    from graphc.passes.rules import RULES
+    from graphc.show.rule_table import rule_lines, rule_object
+
+    for name in names or ():
+        if name not in RULES:
+            near = get_close_matches(name, RULES, 1)
+            raise ArgumentError(f"no rule is called {name!r}", fix=f"did you mean {near[0]}?" if near else "")
+    found = [RULES[name] for name in names or RULES]
+    if as_json:
+        print(json.dumps([rule_object(r) for r in found], indent=2, ensure_ascii=False))
+        return
+    width = min(100, get_terminal_size((100, 24)).columns)
+    for r in found:
+        print("\n".join(rule_lines(r, width)), flush=True)
+
+
+@app.command()
+@reported
 def doctor() -> None:
     """What this machine offers: CPU, vectors, threads, back ends, optional packages, settings."""
     from importlib.metadata import PackageNotFoundError, version

@@ -27,7 +27,7 @@ from graphc.ir.node import Node, origin, toposort
 from graphc.lang.source import operation, user_location
 from graphc.lang.tensor import Tensor
 from graphc.ops.elementwise import Elementwise, constant_like, elementwise
-from graphc.passes.rules_stability import stabilize
+from graphc.passes.rules_stability import apart, stabilize
 from graphc.warn import warn
 
 
@@ -198,11 +198,9 @@ def grad(loss: Tensor, wrt: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
     check_scalar(loss)
     targets = [wrt] if isinstance(wrt, Tensor) else list(wrt)
     check_tensors(targets, "wrt")
-    # Once the chain rule has taken a naive formula apart, nothing can save it: log(softmax(x)) is made stable first.
-    stable = stabilize([loss.node], [t.node for t in targets])
-    found = differentiate(stable[loss.node], [stable[t.node] for t in targets])
+    found = _stable_gradients([(loss.node, constant_like(1.0, loss.node))], [t.node for t in targets])
     for t in targets:
-        if stable[t.node] not in found.totals:
+        if t.node not in found:
             warn(
                 "dead-gradient",
                 f"the gradient by {_describe(t.node)} is zero everywhere",
@@ -211,10 +209,27 @@ def grad(loss: Tensor, wrt: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
                 fix="gc.lint(loss) names the operation; or silence this: with gc.silence('dead-gradient')",
             )
     result = [
-        Tensor(n, f"d{loss.name or 'loss'}/d{t.name}" if t.name else "")
-        for n, t in zip(found.wrt, targets, strict=True)
+        Tensor(
+            found[t.node] if t.node in found else constant_like(0.0, t.node),
+            f"d{loss.name or 'loss'}/d{t.name}" if t.name else "",
+        )
+        for t in targets
     ]
     return result[0] if isinstance(wrt, Tensor) else result
+
+
+def _stable_gradients(outputs: Sequence[tuple[Node, Node]], wrt: Sequence[Node]) -> dict[Node, Node]:
+    """The gradients by `wrt` of outputs with their seeds; what only zero slopes lead to has none.
+
+    Once the chain rule has taken a naive formula apart, nothing can save it: log(softmax(x)) is made stable first.
+    """
+    found: dict[Node, Node] = {}
+    for group in apart(wrt):
+        stable = stabilize([output for output, _ in outputs], group)
+        pairs = [(stable[output], seed) for output, seed in outputs]
+        gradients = differentiate_all(pairs, [stable[w] for w in group])
+        found |= {w: gradients.totals[stable[w]] for w in group if stable[w] in gradients.totals}
+    return found
 
 
 def check_tensors(values: Sequence[object], what: str) -> None:
@@ -237,7 +252,7 @@ def vjp(
             raise GradientError(
                 f"the cotangent of a {y.node.type} is a {c.node.type}", fix="give it the same type"
             )
-    stable = stabilize([y.node for y in outputs], [x.node for x in xs])
-    pairs = [(stable[y.node], c.node) for y, c in zip(outputs, seeds, strict=True)]
-    found = differentiate_all(pairs, [stable[x.node] for x in xs])
-    return [Tensor(n) for n in found.wrt]
+    found = _stable_gradients(
+        [(y.node, c.node) for y, c in zip(outputs, seeds, strict=True)], [x.node for x in xs]
+    )
+    return [Tensor(found[x.node] if x.node in found else constant_like(0.0, x.node)) for x in xs]

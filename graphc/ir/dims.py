@@ -154,6 +154,31 @@ def product(dims: Iterable[Index]) -> Index:
     return result
 
 
+def exact_quotient(value: Index, by: Index) -> Index | None:
+    """value / by where `by` is one product that divides every term of the value; None where it does not.
+
+    >>> N = Dim.of("N")
+    >>> exact_quotient(6 * N * N + 4 * N, 2 * N), exact_quotient(N, 2)
+    (3*N+2, None)
+    """
+    terms = {(): value} if isinstance(value, int) else dict(value.terms)
+    factors = [((), by)] if isinstance(by, int) else list(by.terms)
+    if len(factors) != 1:
+        return 1 if value == by else None
+    ((atoms, scale),) = factors
+    found: dict[Monomial, int] = {}
+    for monomial, c in terms.items():
+        left = list(monomial)
+        for atom in atoms:
+            if atom not in left:
+                return None if c else 0
+            left.remove(atom)
+        if scale == 0 or c % scale:
+            return None
+        found[tuple(left)] = c // scale
+    return _collect(found)
+
+
 def names(index: Index) -> tuple[str, ...]:
     """The variables of a polynomial, sorted, each once."""
     found: set[str] = set()

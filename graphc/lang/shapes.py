@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.errors import ArgumentError, ShapeError
-from graphc.ir.dims import Dim, Index, product
+from graphc.ir.dims import Dim, Index, exact_quotient, product
 from graphc.ir.node import Node, node
 from graphc.ir.types import shape_of
 from graphc.lang.apply import common, named
@@ -50,20 +50,12 @@ def reshape(x: TensorLike, shape: ShapeLike) -> Tensor:
 
 
 def _quotient(t: Tensor, rest: Index) -> Index:
-    """The dimension that is left: elements / rest, where that divides."""
-    left: list[Index] = list(t.shape)
-    if isinstance(rest, Dim):  # cancel named dimensions one by one: [N,4,7] over N leaves 28
-        for d in t.shape:
-            if d == rest:
-                left.remove(d)
-                return product(left)
-        raise ShapeError(
-            f"cannot reshape {t.node.type}", why=f"{rest} does not divide {t.node.type.elements}"
-        )
-    total = product(left)
-    if rest == 0 or total % rest != 0:
+    """The dimension that is left, elements / rest, where that divides: [N,3,H,W] over N·H·W leaves 3."""
+    total = t.node.type.elements
+    found = exact_quotient(total, rest)
+    if found is None:
         raise ShapeError(f"cannot reshape {t.node.type}", why=f"{rest} does not divide {total}")
-    return total // rest
+    return found
 
 
 @operation

@@ -158,6 +158,17 @@ class Tensor:
     def __rmatmul__(self, other: TensorLike) -> Tensor:
         return _products.matmul(other, self)
 
+    # Element by element, as in NumPy.  A tensor is still a key of a dict, and found there as the very object.
+    __hash__ = object.__hash__
+
+    @operation
+    def __eq__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
+        return _rows.binary("equal", self, other)
+
+    @operation
+    def __ne__(self, other: TensorLike) -> Tensor:  # type: ignore[override]
+        return _rows.binary("not_equal", self, other)
+
     @operation
     def __lt__(self, other: TensorLike) -> Tensor:
         return _rows.binary("less", self, other)

@@ -41,6 +41,7 @@ from graphc.passes.merge import merge, report
 from graphc.passes.pattern import Match
 from graphc.passes.rewrite import Rule, describe, simplify
 from graphc.passes.rules import GROUPS, RULES
+from graphc.passes.rules_stability import REPLACED
 
 ROUNDS = 4
 """The most rounds that are run; two are usual, and each finds less than the one before."""
@@ -84,9 +85,24 @@ def rewrite(graph: Graph, rules: Sequence[Rule], log: Log, name: str) -> Graph:
 
     def record(applied: Rule, found: Match, new: Node) -> None:
         text = f"{log.name(found.root)} {describe(found)} → {log.name(new)} {new.op.label}"
-        log.add(name, applied.name, text, equation=applied.equation, before=found.covered, after=(new,))
+        equation = with_condition(applied)
+        log.add(name, applied.name, text, equation=equation, before=found.covered, after=(new,))
 
     return graph.with_roots(simplify(graph.roots, rules, record=record, rename=log.rename))
+
+
+def with_condition(r: Rule) -> str:
+    """The equation of a rule, and when it holds: `exp(x)/Σ exp(x) = …, if x is not shifted already`."""
+    return f"{r.equation}, if {r.when}" if r.when else r.equation
+
+
+def _report_earlier(graph: Graph, log: Log) -> None:
+    """Say what became of naive formulas before gradients were taken: "log(div, exp) → sub"."""
+    for done in dict.fromkeys(REPLACED[n] for n in graph.nodes if n in REPLACED):
+        labels = ", ".join(n.op.label for n in done.before)
+        text = f"before the gradient was taken: {labels} → {done.after.op.label}"
+        equation = with_condition(done.rule)
+        log.add("stabilize", done.rule.name, text, equation=equation, before=done.before, after=(done.after,))
 
 
 def _merge(graph: Graph, context: Context) -> Graph:
@@ -133,13 +149,14 @@ def optimize(graph: Graph, *, disable: Collection[str] = (), fast: bool = False)
         raise ArgumentError(
             f"there is no pass or rule {', '.join(map(repr, unknown))} to disable",
             why=f"the passes are {', '.join([*names, *LATER])}",
-            fix="name a pass, or a rule of the table that `graphc.passes.rules.explain()` prints",
+            fix="name a pass, or a rule of those that `graphc rules` lists",
         )
     log = Log()
     log.start(graph)
     context = Context(graph, log, fast, frozenset(disable))
     if "merge" not in disable:
         report(graph, log)
+    _report_earlier(graph, log)
     settled: dict[str, Graph] = {}
     current = graph
     for _ in range(ROUNDS):

@@ -135,14 +135,22 @@ def _matters(row_name: str, operand: int) -> Body | None:
     return body_of(chosen, row.symbols[:-1])
 
 
-def guard_choices(outputs: Sequence[Node], wrt: Sequence[Node] = ()) -> dict[Node, Node]:
+def guard_choices(
+    outputs: Sequence[Node], wrt: Sequence[Node] = (), guarded: dict[Node, Node] | None = None
+) -> dict[Node, Node]:
     """What outputs and `wrt` become when singular functions see their operands only where these matter.
 
     The values of the outputs stay.  Gradients by `wrt` (by default: all inputs) are to be taken, of the
-    replaced outputs by the replaced `wrt`.  Linear in the size of the graph.
+    replaced outputs by the replaced `wrt`.  Linear in the size of the graph.  `guarded` hears of each node that
+    got a safe operand, and what it became.
     """
     walk = _Walk(outputs, wrt)
-    return walk.guarded() if walk.worth else {n: n for n in (*outputs, *wrt)}
+    if not walk.worth:
+        return {n: n for n in (*outputs, *wrt)}
+    found = walk.guarded()
+    if guarded is not None:
+        guarded |= walk.safe
+    return found
 
 
 class _Walk:
@@ -163,6 +171,7 @@ class _Walk:
                 self.worth.add(n)
         self.needs: dict[Node, Node | None] = {}
         self.chosen: set[Node] = set()  # what a `where` may leave out
+        self.safe: dict[Node, Node] = {}  # nodes that got a safe operand, and what they became
 
     def _guards(self, n: Node) -> tuple[Singular, ...]:
         """The operands of a node that can make it infinite or NaN, or its derivative."""
@@ -205,9 +214,12 @@ class _Walk:
                 if mask is not None and (n in self.chosen or not _spoils(n, n.src[at.operand])):
                     with origin(_GUARD, of=(n,)):
                         src[at.operand] = _only_where(mask, src[at.operand], at.safe)
+                        self.safe[n] = n
             with origin("rule:choice", of=(n,)):
                 if any(a is not b for a, b in zip(src, n.src, strict=True)):
                     becomes[n] = _again(n, src)
+            if n in self.safe:
+                self.safe[n] = becomes[n]
         return {n: becomes[n] for n in (*self.roots, *self.wrt)}
 
 
@@ -301,7 +313,9 @@ def _only_where(mask: Node, x: Node, safe: float) -> Node:
         condition, holds = mask.src[0], False
     # What was guarded for a first derivative is guarded for the second; and so is what the user guarded just so.
     again = any(o.why == _GUARD for o in x.origins) or (
-        x.op.label == "where" and x.src[0] is condition and constant_value(x.src[2 if holds else 1]) is not None
+        x.op.label == "where"
+        and x.src[0] is condition
+        and constant_value(x.src[2 if holds else 1]) is not None
     )
     if again:
         return x

@@ -26,9 +26,12 @@ differentiation, and the pass "stability" is for what was never differentiated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
 
 from graphc.ir.node import Node
+from graphc.passes.pattern import Match
 from graphc.passes.rewrite import Rule, simplify
 from graphc.passes.rules_cancelling import CANCELLING
 from graphc.passes.rules_choices import CHOICES, guard_choices
@@ -42,15 +45,47 @@ BEFORE_DIFFERENTIATION: tuple[Rule, ...] = (*CONVENTIONS, *CHOICES)
 """Rules that change no value, and make the gradient right; `stabilize` alone applies them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What `stabilize` did: by which rule, of which nodes, what it made."""
+
+    rule: Rule
+    before: tuple[Node, ...]
+    after: Node
+
+
+REPLACED: MutableMapping[Node, Replacement] = weakref.WeakKeyDictionary()
+"""How the nodes that `stabilize` made came to be: the log of a compilation tells it of those that it meets."""
+
+
+def _remember(done: Replacement) -> None:
+    """All nodes that the rule made: the gradient may need some of them, and not the root."""
+    why = f"rule:{done.rule.name}"
+    stack = [done.after]
+    while stack:
+        n = stack.pop()
+        made = n is done.after or any(o.why == why and o.of == done.before for o in n.origins)
+        if made and n not in REPLACED:
+            REPLACED[n] = done
+            stack.extend(n.src)
+
+
 def stabilize(outputs: Sequence[Node], wrt: Sequence[Node] = ()) -> dict[Node, Node]:
     """What each node becomes when stable formulas replace naive ones, before differentiation.
 
     Gradients by `wrt` are to be taken: no rule looks through these nodes, so that the outputs still depend on
     them.  The gradients are then those of the replaced outputs by the replaced `wrt`.
     """
-    stable = simplify([*outputs, *wrt], (*STABILITY, *CONVENTIONS), opaque=frozenset(wrt))
+    applied: list[tuple[Rule, Match, Node]] = []
+    rules = (*STABILITY, *CONVENTIONS)
+    stable = simplify([*outputs, *wrt], rules, opaque=frozenset(wrt), record=lambda *how: applied.append(how))
     roots, leaves = [stable[n] for n in outputs], [stable[n] for n in wrt]
-    guarded = guard_choices(roots, leaves)
+    guards: dict[Node, Node] = {}
+    guarded = guard_choices(roots, leaves, guards)
+    for rule, found, new in applied:
+        _remember(Replacement(rule, found.covered, new))
+    for old, new in guards.items():
+        _remember(Replacement(CHOICES[0], (old,), new))
     return {n: guarded[stable[n]] for n in (*outputs, *wrt)}
 
 

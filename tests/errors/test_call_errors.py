@@ -67,7 +67,7 @@ ArgumentError: there is no pass or rule 'fuze' to disable
   model.py:4   g = gc.compile([x, y], f, disable=["fuze"])
                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   why: the passes are merge, fold, stability, algebra, dead, fuse
-  fix: name a pass, or a rule of the table that `graphc.passes.rules.explain()` prints
+  fix: name a pass, or a rule of those that `graphc rules` lists
 """,
     "unknown back end": """
 ArgumentError: unknown back end 'metal'

@@ -147,6 +147,13 @@ def test_emit_writes_the_code(file, target, mark):
 # ---- ops, doctor, help -------------------------------------------------------------------------------------
 
 
+def test_rules_are_listed_with_their_conditions_and_proofs():
+    (told,) = json.loads(shown("rules", "transpose-units", "--json"))
+    assert told["condition"] == "only axes of length 1 move" and told["exactness"] == "bitwise"
+    assert shown("rules", "log1p").splitlines() == ["log1p  (stability, stable; proved)", "    log(1 + x) = log1p(x)"]
+    assert "did you mean softmax?" in refused("rules", "softmaxx")
+
+
 def test_ops_says_all_about_a_row_and_how_its_claims_were_proved():
     told = json.loads(shown("ops", "arctan2", "tanh", "--json"))
     assert [e["name"] for e in told["ops"]] == ["atan2", "tanh"]

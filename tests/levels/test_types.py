@@ -111,3 +111,13 @@ def test_a_type_says_what_it_is() -> None:
     assert str(TensorType.of("bool")) == "bool[]" and TensorType.of("bool").elements == 1
     assert TensorType.of("i64", 7) == TensorType(DType.I64, (7,))
     assert shape_of(np.zeros((2, 0)).shape) == (2, 0)
+
+
+def test_equality_of_tensors_is_element_by_element() -> None:
+    """Not Python's identity, which would make `gc.where(x == 0, ...)` a constant."""
+    x, y = gc.input("x", (3,)), gc.input("y", (3,))
+    chosen = gc.where(x == 0, 1.0, gc.where(y != x, 2.0, 3.0))
+    assert gc.compile([x, y], chosen)([0.0, 1.0, 2.0], [0.0, 1.0, 5.0]).tolist() == [1.0, 3.0, 2.0]
+    assert {x: 1, y: 2}[x] == 1 and {x: 1}.get(y) is None, "a tensor is a key as the object that it is"
+    with pytest.raises(gc.GraphcError, match="no truth value"):
+        bool(x == y)
