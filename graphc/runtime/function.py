@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc.errors import ArgumentError
+from graphc.ir.block import blocks_inside
 from graphc.ir.dims import Dim, evaluate
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
@@ -102,6 +103,7 @@ class Function:
         self._updated = tuple(p.op.variable for p, _ in graph.updates if isinstance(p.op, Param))
         # A named dimension is read off one axis of one argument; all others are compared with it.
         self._dim_sources = dim_sources(graph.inputs)
+        self._nodes = (*graph.nodes, *(n for b in blocks_inside(graph.nodes) for n in b.nodes))
         self._static = tuple(
             n.type.shape if all(isinstance(d, int) for d in n.type.shape) else None for n in graph.inputs
         )
@@ -124,7 +126,7 @@ class Function:
 
     def _evaluate(self, arrays: list[Array]) -> list[Array]:
         """By the reference; updates are made after everything is computed."""
-        check_sizes(self.graph.nodes, {name: arrays[k].shape[axis] for name, k, axis in self._dim_sources})
+        check_sizes(self._nodes, {name: arrays[k].shape[axis] for name, k, axis in self._dim_sources})
         with self._lock:
             values = reference.evaluate(self.optimized, arrays)
             count = len(self.graph.outputs)
@@ -163,7 +165,7 @@ class Function:
         """Plan and allocate for a binding of the dimensions that was not seen before."""
         program = compiled.program
         dims = {name: size for (name, _, _), size in zip(self._dim_sources, key, strict=True)}
-        check_sizes(self.graph.nodes, dims)
+        check_sizes(self._nodes, dims)
         scratch = compiled.executable.scratch()
         places = plan(program, dims, scratch)
         arena = np.empty(places.size + ALIGNMENT, np.uint8)

@@ -5,10 +5,10 @@
 | `graphc rules --json`        | the same as a list of objects                                        |
 
 >>> from graphc.passes.rules import RULES
->>> for line in rule_lines(RULES["add-zero"], 60):
+>>> for line in rule_lines(RULES["log1p"], 60):
 ...     print(line)
-add-zero  (algebra, value; proved)
-    x + 0 = x
+log1p  (stability, stable; proved)
+    log(1 + x) = log1p(x)
 """
 
 from __future__ import annotations

@@ -158,3 +158,14 @@ def test_a_mistake_in_a_body_is_shown_in_the_body() -> None:
     with pytest.raises(gc.ShapeError, match="cannot multiply") as info:
         gc.scan(step, 0.0, v)
     assert "c @ x" in str(info.value).splitlines()[1]
+
+
+@pytest.mark.parametrize("backend", ["reference", "llvm"])
+def test_a_slice_in_a_body_outside_its_axis_is_refused_when_the_sizes_are_known(backend: str) -> None:
+    w, rows = gc.input("w", ("N",)), gc.input("rows", ("T", "N"))
+    last, _ = gc.scan(lambda c, row: (c + gc.sum(row[:3] * w[:3]), None), 0.0, rows)
+    fn = gc.compile([w, rows], last, backend=backend)
+    assert float(fn(np.ones(3), np.ones((2, 3)))) == 6.0
+    with pytest.raises(gc.ShapeError) as info:
+        fn(np.ones(2), np.ones((2, 2)))
+    assert "row[:3]" in str(info.value)
