@@ -208,7 +208,7 @@ class Model:
         for vectors in (1, 2, 3, 4, 8):
             lanes = vectors * self.unit
             whole = isinstance(extent, int) and extent <= lanes
-            if whole and isinstance(extent, int) and lanes - extent >= self.unit:
+            if whole and isinstance(extent, int) and lanes - max(extent, 1) >= self.unit:
                 continue  # a smaller vector holds the whole loop
             if vectors == 3 and (whole or not self.nest.chains or var in self.inner):
                 continue  # LLVM works in powers of two, so three vectors are a tile of vectors

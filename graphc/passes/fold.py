@@ -49,9 +49,10 @@ def fold(n: Node) -> Node | None:
             value = _evaluate(n, [s.op.value for s in numbers if isinstance(s.op, Const)])
             scalar = node(Const.of(value))
             return node(Expand(n.type.shape), scalar) if n.type.rank else scalar
-    sizes = [product(t.type.shape) for t in (n, *n.src)]
-    if not all(isinstance(size, int) and size <= LIMIT for size in sizes):
-        return None
+    for t in (n, *n.src):
+        size = product(t.type.shape)  # 0·N is 0, and still the axis of N has no size yet
+        if t.type.dims or not isinstance(size, int) or size > LIMIT:
+            return None
     arrays = [_materialised(s) for s in n.src]
     found = [a for a in arrays if a is not None]
     return node(Const.of(_evaluate(n, found))) if len(found) == len(n.src) else None

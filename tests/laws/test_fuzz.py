@@ -1,0 +1,43 @@
+"""Random graphs, computed in every way: a few of those that `python -m tests.laws.fuzz` runs by the thousand.
+
+Each graph that was once computed wrongly stands in `FOUND`, as small as it could be made.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from tests.laws.fuzz.checks import EVERY, check
+from tests.laws.fuzz.program import Leaf, Line, Program
+
+
+def fixed(leaves: str, *lines: str, size: int = 3, dtype: str = "float32") -> Program:
+    """A program from text: `"x0 N 3, x1"` and `"t0 = gc.tanh(x0)"`; its values are halves, in order."""
+    made = []
+    for text in leaves.split(","):
+        name, *dims = text.split()
+        kind = next((d for d in dims if d.startswith(("int", "bool"))), "F")
+        shape = tuple(d if d == "N" else int(d) for d in dims if d != kind)
+        count = [size if d == "N" else int(d) for d in shape]
+        values = np.arange(1, 1 + np.prod(count, dtype=int)).reshape(count) / 2
+        made.append(Leaf(name, shape, kind, values.astype(dtype if kind == "F" else kind), name[0] == "w"))
+    known = [(tuple(head.split(", ")), body) for head, _, body in (line.partition(" = ") for line in lines)]
+    floats = tuple(leaf.name for leaf in made if leaf.dtype == "F")
+    statements = tuple(Line(names, body, ()) for names, body in known)
+    return Program(dtype, size, tuple(made), statements, known[-1][0], floats)
+
+
+FOUND = {
+    "a slice that takes nothing from an axis of length 1": fixed("x0 3", "t0 = x0[None][0:0]"),
+    "a slice that takes nothing from a number with an axis": fixed("x0", "t0 = gc.reshape(x0, (1,))[0:0]"),
+    "constants with an axis of no elements and one of N": fixed("x0 0 N", "t0 = gc.flip(gc.zeros_like(x0), 0) + x0"),
+    "an output that is an input of no elements": fixed("x0 0", "t0 = x0"),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_wrong_is_right(name: str) -> None:
+    with gc.silence("dead-gradient"):
+        assert check(FOUND[name], EVERY) is None
