@@ -13,67 +13,27 @@ Images are NCHW: [N, channels, height, width].  Everything here builds ordinary 
 
 from __future__ import annotations
 
-from graphc.nn import data
+from graphc.nn import data, layers, losses
 from graphc.nn.history import History
-from graphc.nn.layers import Activation, AvgPool2D, Conv2D, Dense, Dropout, Flatten, Input, Layer, MaxPool2D
-from graphc.nn.losses import (
-    binary_cross_entropy,
-    binary_cross_entropy_from_logits,
-    categorical_cross_entropy,
-    categorical_cross_entropy_from_logits,
-    contrastive,
-    cosine_similarity,
-    euclidean,
-    hinge,
-    huber,
-    kl_divergence,
-    mae,
-    mse,
-    multiclass_svm,
-    poisson,
-    softmax_cross_entropy,
-    sparse_categorical_cross_entropy,
-    squared_hinge,
-    triplet,
-)
+from graphc.nn.layers import *  # noqa: F403 (listed there)
+from graphc.nn.losses import *  # noqa: F403
 from graphc.nn.metrics import accuracy, top_k_accuracy
 from graphc.nn.model import Model
 from graphc.nn.optimizers import SGD, Adam, Optimizer
+from graphc.nn.regularizers import L1, L1L2, L2
 
 __all__ = [
+    "L1",
+    "L1L2",
+    "L2",
     "SGD",
-    "Activation",
     "Adam",
-    "AvgPool2D",
-    "Conv2D",
-    "Dense",
-    "Dropout",
-    "Flatten",
     "History",
-    "Input",
-    "Layer",
-    "MaxPool2D",
     "Model",
     "Optimizer",
     "accuracy",
-    "binary_cross_entropy",
-    "binary_cross_entropy_from_logits",
-    "categorical_cross_entropy",
-    "categorical_cross_entropy_from_logits",
-    "contrastive",
-    "cosine_similarity",
     "data",
-    "euclidean",
-    "hinge",
-    "huber",
-    "kl_divergence",
-    "mae",
-    "mse",
-    "multiclass_svm",
-    "poisson",
-    "softmax_cross_entropy",
-    "sparse_categorical_cross_entropy",
-    "squared_hinge",
     "top_k_accuracy",
-    "triplet",
 ]
+__all__ += layers.__all__
+__all__ += losses.__all__

@@ -1,11 +1,11 @@
-"""Activations by name: every unary row of the op table, and those with an axis or a constant of their own.
+"""Activations by name: every row of the op table that takes one tensor, and those with an axis.
 
 | name                     | function                              |
 |--------------------------|---------------------------------------|
 | `linear`                 | x                                     |
-| a unary row              | `relu`, `tanh`, `sigmoid`, `gelu`, ... |
+| a row of the op table    | `relu`, `tanh`, `gelu`, `elu`, ...    |
 | `leaky_relu`             | slope 0.2, as in Keras                |
-| `elu`                    | alpha 1, as in Keras                  |
+| `exponential`            | exp, as in Keras                      |
 | `softmax`, `log_softmax` | along the last axis                   |
 
 >>> from graphc.lang.tensor import input
@@ -15,16 +15,16 @@ Tensor(relu, f64[3])
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TypeAlias
 
 from graphc.errors import ArgumentError
 from graphc.lang.apply import apply
-from graphc.lang.elementwise import function
+from graphc.lang.elementwise import function, names
 from graphc.lang.functions import log_softmax, softmax
 from graphc.lang.tensor import Tensor
-from graphc.ops.table import ROWS
 
 Activation: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -37,17 +37,24 @@ def _leaky_relu(x: Tensor) -> Tensor:
     return apply("leaky_relu", x, 0.2)
 
 
-def _elu(x: Tensor) -> Tensor:
-    return apply("elu", x, 1.0)
-
-
 _OWN: dict[str, Activation] = {
     "linear": _linear,
+    "exponential": function("exp"),
     "leaky_relu": _leaky_relu,
-    "elu": _elu,
     "softmax": softmax,
     "log_softmax": log_softmax,
 }
+
+
+@functools.cache
+def _known() -> tuple[str, ...]:
+    """Every name of an activation: rows of numbers whose operands but the first have values of their own."""
+    rows = (
+        name
+        for name, row in names().items()
+        if row.dtype in ("same", "float") and set(row.operands[1:]) <= set(row.defaults)
+    )
+    return tuple(dict.fromkeys([*_OWN, *rows]))
 
 
 def activation(spec: str | Activation | None) -> Activation:
@@ -62,10 +69,8 @@ def activation(spec: str | Activation | None) -> Activation:
         return spec
     if spec in _OWN:
         return _OWN[spec]
-    row = ROWS.get(spec)
-    if row is None or row.arity != 1 or row.dtype not in ("same", "float"):
-        known = [*_OWN, *(r.name for r in ROWS.values() if r.arity == 1 and r.dtype in ("same", "float"))]
-        near = get_close_matches(spec, known, 1)
+    if spec not in _known():
+        near = get_close_matches(spec, _known(), 1)
         raise ArgumentError(
             f"unknown activation {spec!r}",
             fix=f"did you mean {near[0]!r}?"

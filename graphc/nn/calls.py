@@ -21,15 +21,21 @@ from typing import TYPE_CHECKING
 from graphc.ir.node import Node
 
 if TYPE_CHECKING:
-    from graphc.nn.layers import Layer
+    from graphc.nn.layers.layer import Layer
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One application of a layer.  `source` is what it was applied to; None where it returned just that."""
+    """One application of a layer.
+
+    `sources` is what it was applied to, less what it returned as it was; `inference` what takes the place of its
+    result when a model only predicts, None where that is the result itself; `observed` what it keeps of a batch.
+    """
 
     layer: Layer
-    source: Node | None
+    sources: tuple[Node, ...]
+    inference: Node | None
+    observed: tuple[Node, ...]
 
 
 class Scope:
@@ -46,7 +52,7 @@ class Scope:
         return f"{kind}_{self.counts[kind]}"
 
 
-# A value must never refer to its key, or neither would ever be freed: `source` is None for the key itself.
+# A value must never refer to its key, or neither would ever be freed: a call leaves out the key itself.
 _calls: weakref.WeakKeyDictionary[Node, tuple[Call, ...]] = weakref.WeakKeyDictionary()
 _scopes: weakref.WeakKeyDictionary[Node, Scope] = weakref.WeakKeyDictionary()
 _unscoped = Scope()
@@ -57,12 +63,19 @@ def calls_of(n: Node) -> tuple[Call, ...]:
     return _calls.get(n, ())
 
 
-def record(layer: Layer, source: Node, result: Node) -> None:
-    """Remember that a layer, applied to `source`, returned `result`."""
-    call = Call(layer, None if source is result else source)
+def record(
+    layer: Layer,
+    sources: Sequence[Node],
+    result: Node,
+    inference: Node | None = None,
+    observed: Sequence[Node] = (),
+) -> None:
+    """Remember that a layer, applied to `sources`, returned `result`."""
+    others = tuple(s for s in sources if s is not result)
+    call = Call(layer, others, None if inference is result else inference, tuple(observed))
     if call not in calls_of(result):
         _calls[result] = (*calls_of(result), call)
-    _scopes[result] = scope_of((source,))
+    _scopes[result] = scope_of(sources)
 
 
 def scope_of(sources: Sequence[Node]) -> Scope:

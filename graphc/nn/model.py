@@ -27,7 +27,7 @@ from typing import cast
 import numpy as np
 
 from graphc.errors import ArgumentError, GraphError
-from graphc.ir.node import Node, node, origin, toposort
+from graphc.ir.node import Node, toposort
 from graphc.ir.types import Array
 from graphc.lang.functions import softmax
 from graphc.lang.source import operation
@@ -37,6 +37,7 @@ from graphc.nn import weights as files
 from graphc.nn.arrays import as_input, as_targets, title
 from graphc.nn.calls import calls_of
 from graphc.nn.history import History
+from graphc.nn.inference import folded, for_inference
 from graphc.nn.layers import Layer
 from graphc.nn.losses.registry import Loss, LossFunction, loss_of
 from graphc.nn.metrics import Metric, metric_of
@@ -54,8 +55,8 @@ Arrays = object
 class Model:
     """Layers between inputs and one output tensor, as a thing to train and to use.
 
-    `outputs` is the graph as it is trained; what belongs to training alone (dropout) is left out when the
-    model predicts.  `layers` and `weights` are in the order of the graph.
+    `outputs` is the graph as it is trained; what belongs to training alone (dropout, the statistics of a batch) is
+    left out when the model predicts.  `layers` and `weights` are in the order of the graph.
     """
 
     @operation
@@ -68,7 +69,8 @@ class Model:
         _check_inputs(self.inputs, order, outputs)
         calls = [c for n in order for c in calls_of(n)]
         self.layers: tuple[Layer, ...] = tuple(dict.fromkeys(c.layer for c in calls))
-        self._inference = _for_inference(outputs, order)
+        self._observed = {layer: [c.observed for c in calls if c.layer is layer] for layer in self.layers}
+        self._inference = for_inference(outputs)
         self.weights = _parameters(toposort([self._inference.node]))
         self.backend = "llvm"
         self._threads: int | None = None
@@ -113,13 +115,14 @@ class Model:
         while name in (title(t) for t in self.inputs):
             name += "_"
         targets = input(name, kind.shape, kind.dtype)
-        training = _measures(targets, self.outputs, chosen, watched)
+        penalties = [rule(p) for layer in self.layers for p, rule in layer.regularizers]
+        training = _measures(targets, self.outputs, chosen, watched, penalties)
         testing = training
         if self._inference.node is not self.outputs.node:
-            testing = _measures(targets, self._inference, chosen, watched)
+            testing = _measures(targets, self._inference, chosen, watched, penalties)
         updates = rule.updates(training[0], self.parameters)
-        for layer in self.layers:
-            updates.update(layer.updates())
+        for layer, seen in self._observed.items():
+            updates.update(layer.updates([tuple(map(Tensor, nodes)) for nodes in seen]))
         # Only now, when nothing can fail any more, the model changes.
         self.backend, self._threads, self._fast = backend, threads, fast
         self.optimizer, self.targets, self._loss, self._metrics = rule, targets, chosen, watched
@@ -239,6 +242,17 @@ class Model:
         return result
 
     @operation
+    def fold_batch_normalization(self) -> Model:
+        """A model that predicts the same, with fewer operations: see `graphc.nn.inference`.
+
+        Each batch normalisation right after a convolution or a dense layer without activation becomes part of it,
+        with the running mean and variance of now.  The layers that change get parameters of their own.
+        """
+        model = Model(self.inputs, folded(self.outputs), self.name)
+        model.backend, model._threads, model._fast = self.backend, self._threads, self._fast
+        return model
+
+    @operation
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write all weights to a safetensors file, atomically."""
         files.save(path, self.weights)
@@ -312,10 +326,14 @@ class Model:
         return [*arrays, wanted]
 
 
-def _measures(targets: Tensor, outputs: Tensor, loss: Loss, metrics: Iterable[Metric]) -> list[Tensor]:
+def _measures(
+    targets: Tensor, outputs: Tensor, loss: Loss, metrics: Iterable[Metric], penalties: Iterable[Tensor]
+) -> list[Tensor]:
     found = loss.function(targets, outputs)
     if not isinstance(found, Tensor) or found.ndim:
         raise ArgumentError(f"the loss {loss.name} is no scalar tensor", fix="reduce it with gc.mean")
+    for penalty in penalties:
+        found = found + penalty
     result = [Tensor(found.node, "loss")]
     for m in metrics:
         value = m.function(targets, outputs)
@@ -323,29 +341,6 @@ def _measures(targets: Tensor, outputs: Tensor, loss: Loss, metrics: Iterable[Me
             raise ArgumentError(f"the metric {m.name} is no scalar tensor", fix="reduce it with gc.mean")
         result.append(Tensor(value.node, m.name))
     return result
-
-
-def _for_inference(outputs: Tensor, order: Sequence[Node]) -> Tensor:
-    """The outputs without what only training needs."""
-    skipped = {
-        n: c.source
-        for n in order
-        for c in calls_of(n)
-        if c.layer.identity_at_inference and c.source is not None
-    }
-    if not skipped:
-        return outputs
-    new: dict[Node, Node] = {}
-    for n in order:
-        src = tuple(new[s] for s in n.src)
-        if n in skipped:
-            new[n] = new[skipped[n]]
-        elif src == n.src:
-            new[n] = n
-        else:
-            with origin("inference", of=(n,)):
-                new[n] = node(n.op, *src)
-    return Tensor(new[outputs.node], outputs.name, outputs.loc)
 
 
 def _parameters(order: Iterable[Node]) -> tuple[Parameter, ...]:

@@ -16,18 +16,20 @@ All figures come from the operations themselves, so formulas that were written o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from graphc.ir.dims import evaluate
+from graphc.ir.dims import evaluate, names
 from graphc.ir.node import Node, toposort
 from graphc.ir.types import TensorType
 from graphc.nn.calls import Call, calls_of
 from graphc.ops.contract import Contract
+from graphc.ops.control import Scan
 from graphc.ops.conv import Conv
 from graphc.ops.leaves import Input, Param
+from graphc.ops.reduce import Reduce
 from graphc.ops.window import Window
 
 if TYPE_CHECKING:
@@ -131,7 +133,9 @@ def summarise(model: Model) -> Summary:
 
 def _layer_row(call: Call, result: Node, counted: set[Node], fields: dict[Node, Field]) -> Row:
     """The row of one application of a layer; marks its nodes as counted."""
-    own = _between(call.source if call.source is not None else result, result, counted)
+    own = _between(call.sources or (result,), result, counted)
+    # Those that only a model that predicts reads, such as a running mean, are no operands of the result.
+    own += [p.node for p in call.layer.parameters if p.node not in counted and p.node not in own]
     counted.update(own)
     row = _row(
         call.layer.name, call.layer.describe(), result, [p.value.shape for p in call.layer.parameters], own
@@ -146,16 +150,18 @@ def _row(name: str, layer: str, result: Node, shapes: Sequence[tuple[int, ...]],
     output = tuple(d if isinstance(d, int) else str(d) for d in result.type.shape[1:])
     nodes = list(own)
     parameters = sum(n.op.variable.value.size for n in nodes if isinstance(n.op, Param))
-    return Row(name, layer, output, shapes[0] if shapes else None, parameters, sum(map(macs, nodes)), "")
+    return Row(
+        name, layer, output, shapes[0] if shapes else None, parameters, sum(map(macs, _once(nodes))), ""
+    )
 
 
-def _between(source: Node, result: Node, counted: set[Node]) -> list[Node]:
+def _between(sources: Collection[Node], result: Node, counted: set[Node]) -> list[Node]:
     """The nodes that a layer added: from its result back to what it was applied to."""
     found: dict[Node, None] = {}
     stack = [result]
     while stack:
         n = stack.pop()
-        if n is not source and n not in counted and n not in found:
+        if n not in sources and n not in counted and n not in found:
             found[n] = None
             stack.extend(n.src)
     return list(found)
@@ -169,7 +175,21 @@ def macs(n: Node) -> int:
     if isinstance(n.op, Conv):
         _, _, channels, *kernel = _one(n.src[1].type)
         return math.prod(_one(n.type)) * channels * math.prod(kernel)
+    if isinstance(n.op, Scan):
+        return evaluate(n.op.length, dict.fromkeys(names(n.op.length), 1)) * sum(map(macs, n.op.body.nodes))
     return 0
+
+
+def _once(nodes: Iterable[Node]) -> Iterable[Node]:
+    """The nodes, of the several results of one loop only the first."""
+    loops = set()
+    for n in nodes:
+        if isinstance(n.op, Scan):
+            loop = n.op.with_result(0), n.src
+            if loop in loops:
+                continue
+            loops.add(loop)
+        yield n
 
 
 def _one(t: TensorType) -> list[int]:
@@ -206,12 +226,16 @@ def _widened(n: Node, field: Field) -> Field:
         kernel, strides = _one(n.src[1].type)[3:], n.op.strides
         spans: Sequence[int] = [d * (k - 1) + 1 for d, k in zip(n.op.dilations, kernel, strict=True)]
     elif isinstance(n.op, Window):
-        spans, strides = n.op.size, n.op.strides
+        spans = [d * (k - 1) + 1 for d, k in zip(n.op.dilations, n.op.size, strict=True)]
+        strides = n.op.strides
+    elif isinstance(n.op, Reduce):
+        spatial = range(n.src[0].type.rank - len(field[0]), n.src[0].type.rank)
+        # The mean of a whole batch is no part of an example, and while the model predicts it is a parameter.
+        return None if 0 not in n.op.axes and set(spatial) & set(n.op.axes) else field
     else:
         return field
     reach, jump = field
-    if len(spans) != len(reach):
-        return None
+    spans, strides = spans[-len(reach) :], strides[-len(reach) :]  # a window may lie along channels, too
     wider = tuple(r + (k - 1) * j for r, k, j in zip(reach, spans, jump, strict=True))
     return wider, tuple(j * s for j, s in zip(jump, strides, strict=True))
 
