@@ -138,6 +138,8 @@ def _sweep(
 
 def _lets_through(n: Node) -> bool:
     """Whether a gradient may lead through a node: not where it is stopped, and not through integers."""
+    if isinstance(n.op, BlockOp):  # one result may be an integer, and another of the same loop a float
+        return True
     return n.type.dtype.is_float and not (isinstance(n.op, Elementwise) and n.op.row.detached)
 
 

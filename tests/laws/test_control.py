@@ -323,3 +323,13 @@ def test_a_stopped_gradient_may_lead_through_a_while_loop() -> None:
     )
     slope = gc.compile([x], gc.grad(gc.sum(grown * x), x), backend="reference")
     np.testing.assert_array_equal(slope(np.array([1.0, -2.0])), [8.0, -16.0])
+
+
+def test_a_count_beside_the_state_does_not_hide_its_gradient() -> None:
+    """One result of the loop is an integer, another one a float: the float has its gradient."""
+    x = gc.input("x", ("N",))
+    start = (x, gc.const(0, "int64"))
+    (state, count), _ = gc.scan(lambda s, _: ((s[0] * s[0], s[1] + 1), None), start, length=2)
+    loss = gc.sum(state) + gc.sum(count.astype("float64"))
+    slope = gc.compile([x], gc.grad(loss, x), backend="reference")
+    np.testing.assert_array_equal(slope(np.array([1.0, -2.0])), [4.0, -32.0])
