@@ -227,8 +227,14 @@ class Model:
         return any(t.moves(var) not in (0, 1) and t.stmt.buffer.name not in packed for t in touches)
 
     def _packable(self, var: str) -> tuple[str, ...]:
-        """Buffers whose loads are far apart in `var`, and could be next to each other in a copy."""
+        """Buffers whose loads are far apart in `var`, and could be next to each other in a copy.
+
+        All loads read the copy: in x·xᵀ the other factor would too, which is not at the lanes of one panel.
+        """
         found: dict[str, bool] = {}
+        otherwise = {
+            t.stmt.buffer.name for part in (*self.chains, self.around) for t in part if t.moves(var) in (0, 1)
+        }
         for touches in self.chains:
             for t in touches:
                 if t.moves(var) in (0, 1):
@@ -239,7 +245,7 @@ class Model:
                 ]
                 name = t.stmt.buffer.name
                 found[name] = found.get(name, True) and fit
-        return tuple(name for name, fit in found.items() if fit)
+        return tuple(name for name, fit in found.items() if fit and name not in otherwise)
 
     def _tiles(self, var: str, vectors: int) -> Iterator[tuple[tuple[str, int], ...]]:
         yield ()

@@ -34,6 +34,8 @@ FOUND = {
     "a slice that takes nothing from a number with an axis": fixed("x0", "t0 = gc.reshape(x0, (1,))[0:0]"),
     "constants with an axis of no elements and one of N": fixed("x0 0 N", "t0 = gc.flip(gc.zeros_like(x0), 0) + x0"),
     "an output that is an input of no elements": fixed("x0 0", "t0 = x0"),
+    "a matrix by its own transpose": fixed("x0 N 2", "t0 = gc.matmul(x0, gc.transpose(x0))", dtype="float64", size=5),
+    "integers by their own transpose": fixed("x0 N 2 int64", "t0 = gc.matmul(x0, gc.transpose(x0))"),
 }
 
 
