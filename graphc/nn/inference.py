@@ -24,8 +24,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from graphc.ir.node import Node, node, origin, toposort
-from graphc.ir.types import Array
-from graphc.lang.tensor import Parameter, Tensor, param
+from graphc.lang.tensor import Tensor, param
 from graphc.nn.activations import activation_name
 from graphc.nn.calls import Call, calls_of, record
 from graphc.nn.layers import BatchNormalization, Layer
@@ -125,15 +124,12 @@ def _scaled(layer: Layer, norm: BatchNormalization) -> Layer:
     shift = (bias - norm.moving_mean.value) * factor + (norm.beta.value if norm.beta is not None else 0.0)
     along = [1] * kernel.ndim
     along[axis] = -1
+    kernels = [p.value for p in layer.parameters[:place]] + [kernel.value * factor.reshape(along)]
+    names = [p.name for p in layer.parameters[: place + 1]] + [f"{layer.name}/bias"]
     changed = copy.copy(layer)
-    changed.use_bias = True  # type: ignore[attr-defined]
-    parts = list(layer.parameters[: place + 1])
-    parts[place] = _replaced(kernel.name, kernel, kernel.value * factor.reshape(along))
-    bias_name = f"{layer.name}/bias"
-    changed.parameters = (*parts, _replaced(bias_name, kernel, shift))
-    changed.regularizers = ()
+    changed.use_bias, changed.regularizers = True, ()  # type: ignore[attr-defined]
+    changed.parameters = tuple(
+        param(name, init=value.astype(kernel.dtype.numpy))
+        for name, value in zip(names, [*kernels, shift], strict=True)
+    )
     return changed
-
-
-def _replaced(name: str, like: Parameter, value: Array) -> Parameter:
-    return param(name, init=value.astype(like.dtype.numpy))
