@@ -19,18 +19,38 @@ from graphc.nn.layers import *  # noqa: F403 (listed there)
 from graphc.nn.losses import *  # noqa: F403
 from graphc.nn.metrics import accuracy, top_k_accuracy
 from graphc.nn.model import Model
-from graphc.nn.optimizers import SGD, Adam, Optimizer
+from graphc.nn.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from graphc.nn.regularizers import L1, L1L2, L2
+from graphc.nn.schedules import (
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    LearningRateSchedule,
+    PiecewiseConstantDecay,
+    PolynomialDecay,
+)
 
 __all__ = [
     "L1",
     "L1L2",
     "L2",
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
     "History",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
     "Model",
     "Optimizer",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "RMSprop",
     "accuracy",
     "data",
     "top_k_accuracy",

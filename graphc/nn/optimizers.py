@@ -5,97 +5,48 @@
 | `SGD`               | w − η·g                                                                           |
 | `SGD`, momentum μ   | v ← μ·v − η·g;  w + v                                                             |
 | `SGD`, nesterov     | v ← μ·v − η·g;  w + μ·v − η·g                                                     |
+| `Adagrad`           | a ← a + g²;  w − η·g/√(a + ε)                                                     |
+| `Adadelta`          | a ← ρ·a + (1 − ρ)·g²;  d = √(b + ε)·g/√(a + ε);  b ← ρ·b + (1 − ρ)·d²;  w − η·d   |
+| `RMSprop`           | a ← ρ·a + (1 − ρ)·g²;  w − η·g/√(a + ε)                                           |
+| `RMSprop`, momentum μ | the same step as v ← μ·v + η·g/√(a + ε);  w − v                                 |
+| `RMSprop`, centered | with m ← ρ·m + (1 − ρ)·g, and a − m² in place of a                                |
 | `Adam`              | m ← β₁·m + (1 − β₁)·g;  v ← β₂·v + (1 − β₂)·g²;  w − ηₜ·m/(√v + ε)                |
+| `AdamW`             | Adam with `weight_decay`                                                          |
 
 with ηₜ = η·√(1 − β₂ᵗ)/(1 − β₁ᵗ) in step t.
 
 `updates` goes into `gc.compile(..., updates=)`, so that a whole training step is one native call.  What an
 optimiser remembers (v, m, the step number t) and its learning rate η are parameters too: changing the rate
-compiles nothing anew.
+compiles nothing anew.  What all share, clipping, decay and schedules, is in `graphc.nn.optimizer`.
 
-Sources: B. T. Polyak (1964); Y. Nesterov (1983), in the form of I. Sutskever et al. (2013); D. P. Kingma and
-J. Ba, Adam (arXiv:1412.6980, the efficient form of section 2).
+Sources: B. T. Polyak (1964); Y. Nesterov (1983), in the form of I. Sutskever et al. (2013); J. Duchi et al.,
+Adagrad (2011); M. Zeiler, Adadelta (arXiv:1212.5701); T. Tieleman, G. Hinton, RMSprop (2012); D. P. Kingma and
+J. Ba, Adam (arXiv:1412.6980, the efficient form of section 2); I. Loshchilov, F. Hutter, AdamW (arXiv:1711.05101).
+Where ε stands is Keras's choice.
 
 >>> import graphc as gc
 >>> w = gc.param("w", init=1.0, dtype="float64")
->>> step = gc.compile([], [w * w], updates=SGD(0.25).updates(w * w, [w]), backend="reference")
->>> float(step()[0]), float(w.value)
-(1.0, 0.5)
+>>> step = gc.compile([], [w * w], updates=Adagrad(1.0).updates(w * w, [w]), backend="reference")
+>>> float(step()[0]), round(float(w.value), 4)                          # 1 − 2/√(0.1 + 4)
+(1.0, 0.0123)
 """
 
 from __future__ import annotations
 
-import numbers
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Unpack
 
 import numpy as np
 
-from graphc.autodiff.reverse import grad
 from graphc.errors import ArgumentError
 from graphc.ir.types import DType
 from graphc.lang.apply import apply
 from graphc.lang.functions import cast
 from graphc.lang.source import operation
-from graphc.lang.tensor import Parameter, Tensor, param
+from graphc.lang.tensor import Parameter, Tensor
+from graphc.nn.optimizer import Common, Optimizer, Schedule, Updates, check
 
-Updates = dict[Parameter, Tensor]
-
-
-class Optimizer(ABC):
-    """A rule for new values; `state` holds the parameters of its own that `updates` has made."""
-
-    kind = ""
-
-    def __init__(self, learning_rate: float) -> None:
-        _check("learning_rate", learning_rate, 0.0, np.inf)
-        # Kept in f64 and rounded where it is used, so that one rate serves parameters of any dtype.
-        self._rate = param(f"{self.kind}/learning_rate", (), "float64", float(learning_rate), trainable=False)
-        self.state: list[Parameter] = []
-
-    @property
-    def learning_rate(self) -> float:
-        """The step size η; set it at any time, also between two epochs."""
-        return float(self._rate.value)
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        _check("learning_rate", value, 0.0, np.inf)
-        self._rate.value = value
-
-    @operation
-    def updates(self, loss: Tensor, params: Sequence[Parameter]) -> Updates:
-        """New values of `params` and of this optimiser's state that follow from the gradient of a scalar."""
-        if not params:
-            raise ArgumentError(
-                "there is no parameter to train", fix="build the model from layers or gc.param"
-            )
-        if len({p.node for p in params}) != len(params):
-            raise ArgumentError("a parameter is given twice")
-        gradients = grad(loss, list(params))
-        result: Updates = {}
-        self.prepare(result)
-        for p, g in zip(params, gradients, strict=True):
-            result[p] = self.step(p, g, result)
-        return result
-
-    def prepare(self, result: Updates) -> None:
-        """Begin without state; updates that all parameters share are put into `result`."""
-        self.state = []
-
-    @abstractmethod
-    def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
-        """The new value of one parameter; updates of state are put into `result`."""
-
-    def rate(self, like: Tensor) -> Tensor:
-        """η in the dtype of a parameter."""
-        return cast(self._rate, like.dtype)
-
-    def remember(self, name: str, p: Parameter) -> Parameter:
-        """A new state parameter of the shape of p, zero at first."""
-        made = param(f"{self.kind}/{p.name}/{name}", p.shape, p.dtype, "zeros", trainable=False)
-        self.state.append(made)
-        return made
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "Updates", "optimizer_of"]
 
 
 class SGD(Optimizer):
@@ -104,9 +55,15 @@ class SGD(Optimizer):
     kind = "sgd"
 
     @operation
-    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
-        super().__init__(learning_rate)
-        _check("momentum", momentum, 0.0, 1.0)
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        check("momentum", momentum, 0.0, 1.0)
         self.momentum, self.nesterov = momentum, nesterov
 
     def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
@@ -117,8 +74,105 @@ class SGD(Optimizer):
         return p + (self.momentum * result[v] - self.rate(p) * g if self.nesterov else result[v])
 
     def __repr__(self) -> str:
-        extra = f", momentum={self.momentum}" if self.momentum else ""
-        return f"SGD({self.learning_rate:g}{extra}{', nesterov=True' if self.nesterov else ''})"
+        momentum = f"momentum={self.momentum}" if self.momentum else ""
+        return self.written(momentum, "nesterov=True" if self.nesterov else "")
+
+
+class Adagrad(Optimizer):
+    """Steps scaled by all squares of the gradient so far."""
+
+    kind = "adagrad"
+
+    @operation
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        check("initial_accumulator_value", initial_accumulator_value, 0.0, np.inf)
+        check("epsilon", epsilon, 0.0, np.inf)
+        self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
+
+    def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
+        a = self.remember("accumulator", p, self.initial_accumulator_value)
+        result[a] = a + apply("square", g)
+        return p - self.rate(p) * g / apply("sqrt", result[a] + self.epsilon)
+
+    def __repr__(self) -> str:
+        return self.written()
+
+
+class Adadelta(Optimizer):
+    """Steps in the units of the parameter: scaled by running means of the squares of gradients and of steps."""
+
+    kind = "adadelta"
+
+    @operation
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        check("rho", rho, 0.0, 1.0)
+        check("epsilon", epsilon, 0.0, np.inf)
+        self.rho, self.epsilon = rho, epsilon
+
+    def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
+        a, b = self.remember("accumulated_gradient", p), self.remember("accumulated_step", p)
+        result[a] = self.rho * a + (1.0 - self.rho) * apply("square", g)
+        delta = apply("sqrt", b + self.epsilon) * g / apply("sqrt", result[a] + self.epsilon)
+        result[b] = self.rho * b + (1.0 - self.rho) * apply("square", delta)
+        return p - self.rate(p) * delta
+
+    def __repr__(self) -> str:
+        return self.written(f"rho={self.rho}")
+
+
+class RMSprop(Optimizer):
+    """Steps scaled by a running mean of the squares of the gradient."""
+
+    kind = "rmsprop"
+
+    @operation
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(learning_rate, **common)
+        for name, value in (("rho", rho), ("momentum", momentum)):
+            check(name, value, 0.0, 1.0)
+        check("epsilon", epsilon, 0.0, np.inf)
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
+
+    def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
+        a = self.remember("mean_square", p)
+        result[a] = self.rho * a + (1.0 - self.rho) * apply("square", g)
+        size = result[a]
+        if self.centered:
+            m = self.remember("mean", p)
+            result[m] = self.rho * m + (1.0 - self.rho) * g
+            size = size - apply("square", result[m])
+        change = self.rate(p) * g / apply("sqrt", size + self.epsilon)
+        if self.momentum == 0.0:
+            return p - change
+        v = self.remember("velocity", p)
+        result[v] = self.momentum * v + change
+        return p - result[v]
+
+    def __repr__(self) -> str:
+        momentum = f"momentum={self.momentum}" if self.momentum else ""
+        return self.written(f"rho={self.rho}", momentum, "centered=True" if self.centered else "")
 
 
 class Adam(Optimizer):
@@ -128,25 +182,26 @@ class Adam(Optimizer):
 
     @operation
     def __init__(
-        self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
+        self,
+        learning_rate: float | Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate)
+        super().__init__(learning_rate, **common)
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2)):
-            _check(name, value, 0.0, 1.0)
-        _check("epsilon", epsilon, 0.0, np.inf)
+            check(name, value, 0.0, 1.0)
+        check("epsilon", epsilon, 0.0, np.inf)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
-        self._corrected: Tensor = self._rate
+        self._corrected: Tensor = self.eta
 
     def prepare(self, result: Updates) -> None:
-        super().prepare(result)
-        count = param(f"{self.kind}/step", (), "int64", 0, trainable=False)
-        self.state.append(count)
-        result[count] = count + 1
         # In f64: 1 − 0.999 would have four digits in f32.
-        t = cast(result[count], DType.F64)
+        t = cast(self.steps(result), DType.F64)
         shrink_1 = 1.0 - apply("pow", self.beta_1, t)
         shrink_2 = 1.0 - apply("pow", self.beta_2, t)
-        self._corrected = self._rate * apply("sqrt", shrink_2) / shrink_1
+        self._corrected = self.eta * apply("sqrt", shrink_2) / shrink_1
 
     def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
         m, v = self.remember("m", p), self.remember("v", p)
@@ -155,10 +210,47 @@ class Adam(Optimizer):
         return p - cast(self._corrected, p.dtype) * result[m] / (apply("sqrt", result[v]) + self.epsilon)
 
     def __repr__(self) -> str:
-        return f"Adam({self.learning_rate:g}, beta_1={self.beta_1}, beta_2={self.beta_2})"
+        return self.written(f"beta_1={self.beta_1}", f"beta_2={self.beta_2}")
 
 
-_BY_NAME: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
+class AdamW(Adam):
+    """Adam, and weights that decay by η·weight_decay in each step, whatever the gradient's scale."""
+
+    kind = "adamw"
+
+    @operation
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        *,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+        )
+
+
+_BY_NAME: dict[str, Callable[[], Optimizer]] = {
+    "sgd": SGD,
+    "adagrad": Adagrad,
+    "adadelta": Adadelta,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
+}
 
 
 def optimizer_of(spec: str | Optimizer) -> Optimizer:
@@ -167,11 +259,8 @@ def optimizer_of(spec: str | Optimizer) -> Optimizer:
         return spec
     found = _BY_NAME.get(spec.lower()) if isinstance(spec, str) else None
     if found is None:
-        raise ArgumentError(f"{spec!r} is no optimiser", fix='use nn.SGD(...), nn.Adam(...), "sgd" or "adam"')
+        raise ArgumentError(
+            f"{spec!r} is no optimiser",
+            fix=f"use one of {', '.join(_BY_NAME)}, or an optimiser such as nn.SGD(0.1)",
+        )
     return found()
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= float(value) < high:
-        bound = f"at least {low:g}" + ("" if high == np.inf else f" and less than {high:g}")
-        raise ArgumentError(f"{name} must be {bound}, not {value!r}")
