@@ -191,7 +191,7 @@ def _scalar(rate: object) -> Tensor:
         return const(float(rate))
     raise ArgumentError(
         "a learning rate schedule gives no scalar",
-        fix="write a function of the step's number, a f64 scalar tensor",
+        fix="write a function of the step's number t, such as lambda t: 0.1 / (1.0 + t)",
     )
 
 

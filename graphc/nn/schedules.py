@@ -26,7 +26,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphc.errors import ArgumentError
 from graphc.lang.apply import apply
@@ -46,18 +45,21 @@ class LearningRateSchedule(ABC):
     def rate(self, step: Tensor) -> Tensor:
         """The schedule's formula."""
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+        )
 
-@dataclass(frozen=True)
+
 class PiecewiseConstantDecay(LearningRateSchedule):
     """values[k] up to and with step boundaries[k], the last value from there on."""
 
-    boundaries: Sequence[float]
-    values: Sequence[float]
-
-    def __post_init__(self) -> None:
-        if len(self.values) != len(self.boundaries) + 1 or list(self.boundaries) != sorted(self.boundaries):
+    @operation
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float]) -> None:
+        self.boundaries, self.values = list(boundaries), list(values)
+        if len(self.values) != len(self.boundaries) + 1 or self.boundaries != sorted(self.boundaries):
             raise ArgumentError(
-                f"{len(self.boundaries)} boundaries and {len(self.values)} values do not fit",
+                f"the boundaries {self.boundaries} and the values {self.values} do not fit",
                 why="boundaries ascend, and there is one value more",
             )
 
@@ -68,48 +70,54 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         return found
 
 
-@dataclass(frozen=True)
 class _Decay(LearningRateSchedule):
-    initial_learning_rate: float
-    decay_steps: float
-
-    def __post_init__(self) -> None:
-        if not self.decay_steps > 0:
-            raise ArgumentError(f"decay_steps must be above 0, not {self.decay_steps!r}")
+    def __init__(self, initial_learning_rate: float, decay_steps: float) -> None:
+        self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
+        if not decay_steps > 0:
+            raise ArgumentError(f"decay_steps must be above 0, not {decay_steps!r}")
 
 
-@dataclass(frozen=True)
-class ExponentialDecay(_Decay):
+class _RateDecay(_Decay):
+    @operation
+    def __init__(
+        self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False
+    ) -> None:
+        super().__init__(initial_learning_rate, decay_steps)
+        self.decay_rate, self.staircase = decay_rate, staircase
+
+    def part(self, step: Tensor) -> Tensor:
+        """t/steps, rounded down where it goes by stairs."""
+        part = step / float(self.decay_steps)
+        return apply("floor", part) if self.staircase else part
+
+
+class ExponentialDecay(_RateDecay):
     """η·rate^(t/steps)."""
 
-    decay_rate: float
-    staircase: bool = False
-
     def rate(self, step: Tensor) -> Tensor:
-        part = step / float(self.decay_steps)
-        part = apply("floor", part) if self.staircase else part
-        return self.initial_learning_rate * apply("pow", float(self.decay_rate), part)
+        return self.initial_learning_rate * apply("pow", float(self.decay_rate), self.part(step))
 
 
-@dataclass(frozen=True)
-class InverseTimeDecay(_Decay):
+class InverseTimeDecay(_RateDecay):
     """η/(1 + rate·t/steps)."""
 
-    decay_rate: float
-    staircase: bool = False
-
     def rate(self, step: Tensor) -> Tensor:
-        part = step / float(self.decay_steps)
-        part = apply("floor", part) if self.staircase else part
-        return self.initial_learning_rate / (1.0 + self.decay_rate * part)
+        return self.initial_learning_rate / (1.0 + self.decay_rate * self.part(step))
 
 
-@dataclass(frozen=True)
 class PolynomialDecay(_Decay):
     """(η − end)·(1 − t/steps)^power + end, and `end` from there on."""
 
-    end_learning_rate: float = 0.0001
-    power: float = 1.0
+    @operation
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        end_learning_rate: float = 0.0001,
+        power: float = 1.0,
+    ) -> None:
+        super().__init__(initial_learning_rate, decay_steps)
+        self.end_learning_rate, self.power = end_learning_rate, power
 
     def rate(self, step: Tensor) -> Tensor:
         rest = 1.0 - apply("minimum", step, float(self.decay_steps)) / float(self.decay_steps)
@@ -117,13 +125,20 @@ class PolynomialDecay(_Decay):
         return span * apply("pow", rest, float(self.power)) + self.end_learning_rate
 
 
-@dataclass(frozen=True)
 class CosineDecay(_Decay):
     """Half a wave from η down to alpha·η; before it, `warmup_steps` in a straight line up to `warmup_target`."""
 
-    alpha: float = 0.0
-    warmup_target: float | None = None
-    warmup_steps: int = 0
+    @operation
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        decay_steps: float,
+        alpha: float = 0.0,
+        warmup_target: float | None = None,
+        warmup_steps: int = 0,
+    ) -> None:
+        super().__init__(initial_learning_rate, decay_steps)
+        self.alpha, self.warmup_target, self.warmup_steps = alpha, warmup_target, warmup_steps
 
     def rate(self, step: Tensor) -> Tensor:
         top = self.initial_learning_rate if self.warmup_target is None else self.warmup_target
@@ -138,18 +153,21 @@ class CosineDecay(_Decay):
         return apply("where", apply("less", step, float(self.warmup_steps)), rising, wave)
 
 
-@dataclass(frozen=True)
 class CosineDecayRestarts(LearningRateSchedule):
     """Half a wave from η to alpha·η, again and again: each t_mul times as long and m_mul times as high."""
 
-    initial_learning_rate: float
-    first_decay_steps: float
-    t_mul: float = 2.0
-    m_mul: float = 1.0
-    alpha: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (self.first_decay_steps > 0 and self.t_mul >= 1):
+    @operation
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: float,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+    ) -> None:
+        self.initial_learning_rate, self.first_decay_steps = initial_learning_rate, first_decay_steps
+        self.t_mul, self.m_mul, self.alpha = t_mul, m_mul, alpha
+        if not (first_decay_steps > 0 and t_mul >= 1):
             raise ArgumentError("first_decay_steps must be above 0, and t_mul at least 1")
 
     def rate(self, step: Tensor) -> Tensor:

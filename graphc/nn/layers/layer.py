@@ -159,9 +159,8 @@ def count_of(value: int, what: str) -> int:
 def padding_of(padding: str, *more: str) -> str:
     """ "valid", "same", or what else the layer knows, checked."""
     if padding not in ("valid", "same", *more):
-        raise ArgumentError(
-            f"unknown padding {padding!r}", fix=f"use {' or '.join(map(_quoted, ('valid', 'same', *more)))}"
-        )
+        known = ", ".join(f'"{name}"' for name in ("same", *more))
+        raise ArgumentError(f"unknown padding {padding!r}", fix=f'use one of "valid", {known}')
     return padding
 
 
@@ -199,7 +198,3 @@ def short(values: Sequence[int]) -> str:
 def written(name: str, *arguments: str) -> str:
     """A layer as it would be written, without the arguments that are empty."""
     return f"{name}({', '.join(a for a in arguments if a)})"
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"'

@@ -44,7 +44,7 @@ class Merge(Layer):
         xs = (x,) if isinstance(x, Tensor) else tuple(x)
         wrong = [type(t).__name__ for t in xs if not isinstance(t, Tensor)]
         if len(xs) < 2 or wrong:
-            got = f"a list with {wrong[0]} in it" if wrong else "one" if xs else "an empty list"
+            got = f"a list with a {wrong[0]} in it" if wrong else "a single one" if xs else "an empty list"
             raise ArgumentError(
                 f"{type(self).__name__} takes a list of two tensors or more, not {got}",
                 fix=f"apply it to a list: nn.{self.describe()}([a, b])",
