@@ -1,7 +1,6 @@
-"""Values and gradients against PyTorch, where it is installed (the extra `peers`); graphc does not need it.
-
-Operations, then two networks over several training steps, from the same weights, in f64 so that differences of
-rounding stay far below those of meaning.
+"""Networks against PyTorch, where it is installed: several training steps from the same weights, in f64, so that
+differences of rounding stay far below those of meaning.  The convolutions and poolings of which they are made, with
+more arguments than `peers_windows.py`.  Every single function is in `test_peers_torch.py`.
 """
 
 from __future__ import annotations
@@ -44,52 +43,6 @@ def normal(*shape: int) -> np.ndarray[Any, Any]:
     return np.asarray(RNG.normal(size=shape))
 
 
-ELEMENTWISE: dict[str, tuple[Callable[..., Tensor], Callable[..., Any]]] = {
-    "relu": (gc.relu, lambda x: F.relu(x)),
-    "leaky_relu": (lambda x: gc.leaky_relu(x, 0.1), lambda x: F.leaky_relu(x, 0.1)),
-    "elu": (lambda x: gc.elu(x, 0.7), lambda x: F.elu(x, 0.7)),
-    "sigmoid": (gc.sigmoid, lambda x: torch.sigmoid(x)),
-    "tanh": (gc.tanh, lambda x: torch.tanh(x)),
-    "softplus": (gc.softplus, lambda x: F.softplus(x, threshold=1e3)),
-    "silu": (gc.silu, lambda x: F.silu(x)),
-    "gelu": (gc.gelu, lambda x: F.gelu(x)),
-    "gelu_tanh": (gc.gelu_tanh, lambda x: F.gelu(x, approximate="tanh")),
-    "erf": (gc.erf, lambda x: torch.erf(x)),
-    "expm1": (gc.expm1, lambda x: torch.expm1(x)),
-    "log1p of square": (lambda x: gc.log1p(x**2), lambda x: torch.log1p(x**2)),
-    "rsqrt of exp": (lambda x: gc.rsqrt(gc.exp(x)), lambda x: torch.rsqrt(torch.exp(x))),
-    "abs": (gc.abs, lambda x: torch.abs(x)),
-    "maximum": (lambda x: gc.maximum(x, 0.25), lambda x: torch.maximum(x, torch.tensor(0.25).double())),
-    "where": (
-        lambda x: gc.where(x < 0.5, x * x, gc.sin(x)),
-        lambda x: torch.where(x < 0.5, x * x, torch.sin(x)),
-    ),
-    "pow": (lambda x: gc.abs(x) ** 1.7, lambda x: torch.abs(x) ** 1.7),
-}
-
-
-@pytest.mark.parametrize("name", ELEMENTWISE)
-def test_elementwise(name: str) -> None:
-    ours, theirs = ELEMENTWISE[name]
-    both(ours, theirs, [normal(7, 9) * 3])
-
-
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_softmax_and_reductions(axis: int) -> None:
-    x = normal(5, 7) * 4
-    both(lambda x: gc.softmax(x, axis), lambda x: F.softmax(x, axis), [x])
-    both(lambda x: gc.log_softmax(x, axis), lambda x: F.log_softmax(x, axis), [x])
-    both(lambda x: gc.logsumexp(x, axis), lambda x: torch.logsumexp(x, axis), [x])
-    both(lambda x: gc.max(x, axis), lambda x: torch.max(x, axis).values, [x])
-    both(lambda x: gc.mean(x, axis, True), lambda x: torch.mean(x, axis, True), [x])
-
-
-def test_products() -> None:
-    both(gc.matmul, lambda a, b: a @ b, [normal(9, 17), normal(17, 33)])
-    both(gc.matmul, lambda a, b: a @ b, [normal(3, 1, 4, 5), normal(2, 5, 6)])
-    both(gc.outer, lambda a, b: torch.outer(a, b), [normal(4), normal(6)])
-
-
 CONVOLUTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"stride": 2, "padding": 1},
@@ -127,29 +80,6 @@ def test_pooling(arguments: dict[str, Any]) -> None:
         lambda x: F.avg_pool2d(x, count_include_pad=False, **theirs),
         [x],
     )
-
-
-def test_gathers() -> None:
-    table, at = normal(10, 4), RNG.integers(0, 10, (3, 5))
-    both(gc.take, lambda x, k: F.embedding(k, x), [table, at])
-    scores, labels = normal(6, 10), RNG.integers(0, 10, 6)
-    both(
-        lambda s, k: -gc.mean(gc.pick(gc.log_softmax(s), k)),
-        lambda s, k: F.cross_entropy(s, k),
-        [scores, labels],
-    )
-
-
-def test_gradient_of_the_gradient() -> None:
-    x_, w_ = normal(4, 3), normal(3, 5)
-    x, w = torch.tensor(x_, requires_grad=True), torch.tensor(w_, requires_grad=True)
-    (first,) = torch.autograd.grad(F.softplus(torch.tanh(x @ w)).sum(), [x], create_graph=True)
-    second = torch.autograd.grad((first**2).sum(), [x, w])
-    a, b = gc.input("x", (4, 3)), gc.input("w", (3, 5))
-    slope = gc.grad(gc.sum(gc.softplus(gc.tanh(a @ b))), a)
-    found = gc.compile([a, b], gc.grad(gc.sum(slope**2), [a, b]))(x_, w_)
-    for g, e in zip(found, second, strict=True):
-        np.testing.assert_allclose(g, e.numpy(), rtol=1e-10, atol=1e-13)
 
 
 # ---- networks --------------------------------------------------------------------------------------------
