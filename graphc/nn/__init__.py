@@ -14,6 +14,7 @@ Images are NCHW: [N, channels, height, width].  Everything here builds ordinary 
 from __future__ import annotations
 
 from graphc.nn import data, layers, losses
+from graphc.nn.callbacks import Callback, EarlyStopping
 from graphc.nn.history import History
 from graphc.nn.layers import *  # noqa: F403 (listed there)
 from graphc.nn.losses import *  # noqa: F403
@@ -40,8 +41,10 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Callback",
     "CosineDecay",
     "CosineDecayRestarts",
+    "EarlyStopping",
     "ExponentialDecay",
     "History",
     "InverseTimeDecay",

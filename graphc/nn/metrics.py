@@ -16,8 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from graphc.errors import ArgumentError, ShapeError
 from graphc.lang.apply import apply
@@ -90,6 +90,16 @@ def metric_of(spec: str | Callable[[Tensor, Tensor], Tensor], loss: Loss) -> Met
             why=f"{(found if found.labels else loss).name} takes integer labels, the other targets like the outputs",
         )
     return Metric(found.name, found.function)
+
+
+def numbered(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
+    """The same under names of their own: a second metric of one name, or one called loss, gets a number."""
+    counts = {"loss": 1}
+    result = []
+    for m in metrics:
+        counts[m.name] = counts.get(m.name, 0) + 1
+        result.append(m if counts[m.name] == 1 else replace(m, name=f"{m.name}_{counts[m.name]}"))
+    return tuple(result)
 
 
 _FIX = f'use "accuracy", "top_k_accuracy", one of {", ".join(LOSSES)}, or a function of (targets, outputs)'

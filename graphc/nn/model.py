@@ -26,30 +26,35 @@ from typing import cast
 
 import numpy as np
 
-from graphc.errors import ArgumentError, GraphError
-from graphc.ir.node import Node, toposort
+from graphc.errors import ArgumentError
+from graphc.ir.node import toposort
 from graphc.ir.types import Array
 from graphc.lang.functions import softmax
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor, input
 from graphc.lint.lint import warn_of
 from graphc.nn import weights as files
-from graphc.nn.arrays import as_input, as_targets, title
+from graphc.nn.arrays import as_targets, title
+from graphc.nn.callbacks import Callback
 from graphc.nn.calls import calls_of
+from graphc.nn.examples import (
+    Arrays,
+    check_counts,
+    check_inputs,
+    check_same_count,
+    examples_of,
+    parameters_of,
+)
 from graphc.nn.history import History
 from graphc.nn.inference import folded, for_inference
 from graphc.nn.layers import Layer
 from graphc.nn.losses.registry import Loss, LossFunction, loss_of
-from graphc.nn.metrics import Metric, metric_of
+from graphc.nn.metrics import Metric, metric_of, numbered
 from graphc.nn.optimizers import Optimizer, optimizer_of
 from graphc.nn.summary import Summary, summarise
 from graphc.nn.training import batches_of, measure, train
-from graphc.ops.leaves import Param
 from graphc.runtime.compile import BACKENDS, compile
 from graphc.runtime.function import Function
-
-Arrays = object
-"""What stands for examples: an array, or for several inputs a sequence of arrays or a mapping by name."""
 
 
 class Model:
@@ -66,12 +71,12 @@ class Model:
         if not isinstance(outputs, Tensor):
             raise ArgumentError(f"a model has one output tensor, not a {type(outputs).__name__}")
         order = toposort([outputs.node])
-        _check_inputs(self.inputs, order, outputs)
+        check_inputs(self.inputs, order, outputs)
         calls = [c for n in order for c in calls_of(n)]
         self.layers: tuple[Layer, ...] = tuple(dict.fromkeys(c.layer for c in calls))
         self._observed = {layer: [c.observed for c in calls if c.layer is layer] for layer in self.layers}
         self._inference = for_inference(outputs)
-        self.weights = _parameters(toposort([self._inference.node]))
+        self.weights = parameters_of(toposort([self._inference.node]))
         self.backend = "llvm"
         self._threads: int | None = None
         self._fast = False
@@ -108,7 +113,7 @@ class Model:
         if backend not in BACKENDS:
             raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
         chosen, rule = loss_of(loss), optimizer_of(optimizer)
-        watched = tuple(metric_of(m, chosen) for m in metrics)
+        watched = numbered(metric_of(m, chosen) for m in metrics)
         self._check_logits(chosen)
         kind = chosen.targets(self.outputs.node.type)
         name = "labels" if chosen.labels else "targets"
@@ -179,14 +184,16 @@ class Model:
         shuffle: bool = True,
         seed: int = 0,
         verbose: int = 1,
+        callbacks: Sequence[Callback] = (),
     ) -> History:
         """Train on examples x and targets y, `epochs` times in batches; parameters change in place.
 
         `seed` determines the order of the examples.  `verbose` is 0 (silent), 1 (a progress bar; lines where
         there is no terminal) or 2 (a line for each epoch).  Ctrl-C ends the training after the step that is
-        running: `fit` then returns the history so far, with `interrupted` set.
+        running: `fit` then returns the history so far, with `interrupted` set.  `callbacks` are called after each
+        epoch, and may end the training: see `nn.EarlyStopping`.
         """
-        _check_counts(epochs=epochs, batch_size=batch_size)
+        check_counts(epochs=epochs, batch_size=batch_size)
         arrays = self._examples(x, y)
         validate: Callable[[], dict[str, float]] | None = None
         if validation_data is not None:
@@ -198,24 +205,35 @@ class Model:
                 return measure(self._tester(), self.metrics_names, held_out, batch_size)
 
             validate = validate_now
-        return train(
-            cast("Callable[..., tuple[Array, ...]]", self.train_step),
-            self.metrics_names,
-            arrays,
-            validate,
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            verbose=verbose,
-        )
+
+        def after_epoch(epoch: int, measures: Mapping[str, float]) -> bool:
+            return True in [c.epoch_end(self, epoch, measures) for c in callbacks]  # each of them is called
+
+        for c in callbacks:
+            c.begin(self)
+        try:
+            return train(
+                cast("Callable[..., tuple[Array, ...]]", self.train_step),
+                self.metrics_names,
+                arrays,
+                validate,
+                epochs=epochs,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                seed=seed,
+                verbose=verbose,
+                after_epoch=after_epoch,
+            )
+        finally:
+            for c in callbacks:
+                c.end(self)
 
     @operation
     def evaluate(
         self, x: Arrays, y: Arrays, batch_size: int = 32, return_dict: bool = False
     ) -> float | list[float] | dict[str, float]:
         """The loss (a float), or with metrics a list [loss, *metrics]; means over all examples."""
-        _check_counts(batch_size=batch_size)
+        check_counts(batch_size=batch_size)
         found = measure(self._tester(), self.metrics_names, self._examples(x, y), batch_size)
         values = list(found.values())
         return found if return_dict else values if self._metrics else values[0]
@@ -223,8 +241,8 @@ class Model:
     @operation
     def predict(self, x: Arrays, batch_size: int = 32) -> Array:
         """The outputs for any number of examples, in batches."""
-        _check_counts(batch_size=batch_size)
-        arrays = self._inputs(x, finite=False)
+        check_counts(batch_size=batch_size)
+        arrays = examples_of(self.inputs, x, finite=False)
         count = len(arrays[0])
         out = np.empty((count, *(int(str(d)) for d in self.outputs.shape[1:])), self.outputs.dtype.numpy)
         run = cast("Callable[..., tuple[Array, ...]]", self.predict_function)
@@ -296,31 +314,12 @@ class Model:
             )
         return self._functions[name]
 
-    def _inputs(self, x: Arrays, *, finite: bool) -> list[Array]:
-        names = [title(t) for t in self.inputs]
-        if isinstance(x, Mapping):
-            if sorted(map(str, x)) != sorted(names):
-                raise ArgumentError(f"the model takes {', '.join(names)}, and got {', '.join(map(str, x))}")
-            given: list[object] = [x[name] for name in names]
-        elif len(self.inputs) == 1:
-            given = [x]
-        else:
-            given = list(x) if isinstance(x, (list, tuple)) else [x]
-            if len(given) != len(names):
-                raise ArgumentError(
-                    f"the model takes {len(names)} arrays, and got {len(given)}",
-                    fix=f"give a list: [{', '.join(names)}]",
-                )
-        arrays = [as_input(t, a, finite=finite) for t, a in zip(self.inputs, given, strict=True)]
-        _check_same_count(dict(zip(names, arrays, strict=True)))
-        return arrays
-
     def _examples(self, x: Arrays, y: Arrays) -> list[Array]:
         targets = self._compiled()
-        arrays = self._inputs(x, finite=True)
+        arrays = examples_of(self.inputs, x, finite=True)
         loss = self._loss
         wanted = as_targets(targets, y, self.outputs, labels=loss is not None and loss.labels)
-        _check_same_count({title(self.inputs[0]): arrays[0], title(targets): wanted})
+        check_same_count({title(self.inputs[0]): arrays[0], title(targets): wanted})
         if len(wanted) == 0:
             raise ArgumentError("there are no examples", why="the arrays have no rows")
         return [*arrays, wanted]
@@ -341,53 +340,3 @@ def _measures(
             raise ArgumentError(f"the metric {m.name} is no scalar tensor", fix="reduce it with gc.mean")
         result.append(Tensor(value.node, m.name))
     return result
-
-
-def _parameters(order: Iterable[Node]) -> tuple[Parameter, ...]:
-    """The parameters of a graph, in its order; their names must differ."""
-    found = {}
-    for n in order:
-        if isinstance(n.op, Param):
-            if n.op.title in found:
-                raise GraphError(
-                    f"two parameters are called `{n.op.title}`",
-                    why="layers are numbered from each input on, and weights are kept by name",
-                    fix='name one of the layers: nn.Dense(8, name="left")',
-                )
-            found[n.op.title] = Parameter(n, n.op.title)
-    return tuple(found.values())
-
-
-def _check_inputs(inputs: Sequence[Tensor], order: Sequence[Node], outputs: Tensor) -> None:
-    for t in inputs:
-        if not isinstance(t, Tensor) or t.node.op.name != "input":
-            raise ArgumentError(f"{t!r} is no input", fix="begin with nn.Input(...)")
-        if t.ndim == 0 or t.shape[0] != inputs[0].shape[0] or isinstance(t.shape[0], int):
-            raise ArgumentError(
-                f"the input `{title(t)}` is {t.node.type}",
-                why="the first dimension of all inputs of a model is the batch, which has a name and no size",
-                fix='use nn.Input(shape), which puts "N" in front',
-            )
-    declared = {t.node for t in inputs}
-    for n in order:
-        if n.op.name == "input" and n not in declared:
-            raise ArgumentError(
-                f"the outputs need the input `{n.op.attributes()['name']}`, which is not among the inputs"
-            )
-    if outputs.ndim == 0 or outputs.shape[0] != inputs[0].shape[0]:
-        raise ArgumentError(f"the outputs are {outputs.node.type}", why="they have lost the batch dimension")
-
-
-def _check_same_count(arrays: Mapping[str, Array]) -> None:
-    counts = {name: len(a) for name, a in arrays.items()}
-    if len(set(counts.values())) > 1:
-        raise ArgumentError(
-            "the arrays hold different numbers of examples",
-            why=", ".join(f"`{k}` {v}" for k, v in counts.items()),
-        )
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ArgumentError(f"{name} must be a positive integer, not {value!r}")

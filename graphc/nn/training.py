@@ -77,8 +77,12 @@ def train(
     shuffle: bool,
     seed: int,
     verbose: int,
+    after_epoch: Callable[[int, Mapping[str, float]], bool] = lambda epoch, measures: False,
 ) -> History:
-    """Run `epochs` times over the arrays; `step` takes a batch of each and returns the measures `names`."""
+    """Run `epochs` times over the arrays; `step` takes a batch of each and returns the measures `names`.
+
+    After each epoch, `after_epoch(epoch, measures)` says whether that was the last one.
+    """
     history, generator = History(), np.random.default_rng(seed)
     count = len(arrays[0])
     plan = batches_of(count, batch_size)
@@ -113,6 +117,8 @@ def train(
                 seconds = time.perf_counter() - began
                 history.append(measures, seconds)
                 show.epoch(epoch, measures, seconds, rate)
+                if after_epoch(epoch, measures):
+                    break
     finally:
         show.close()
     if history.interrupted and verbose:
