@@ -28,8 +28,10 @@ from graphc.nn.calls import Call, calls_of
 from graphc.ops.contract import Contract
 from graphc.ops.control import Scan
 from graphc.ops.conv import Conv
+from graphc.ops.gather import Gather
 from graphc.ops.leaves import Input, Param
 from graphc.ops.reduce import Reduce
+from graphc.ops.views import Pad, Reshape, Transpose
 from graphc.ops.window import Window
 
 if TYPE_CHECKING:
@@ -39,7 +41,10 @@ if TYPE_CHECKING:
 
 Pair = tuple[int, ...]
 Field = tuple[Pair, Pair] | None
-"""(r, j) for each spatial axis; None where an output sees everything."""
+"""(r, j) for each spatial axis; None where an output sees everything, no axes where the pixels were laid out anew."""
+
+
+_UNKNOWN: Field = ((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +210,16 @@ def receptive_fields(order: Sequence[Node]) -> dict[Node, Field]:
             fields[n] = ((1,) * axes, (1,) * axes) if axes else None
             continue
         below = [fields[s] for s in n.src if s in fields]
-        if below:
+        # A statistic of the batch is no part of an example: while a model predicts, it is a parameter.
+        if below and not (isinstance(n.op, Reduce) and 0 in n.op.axes):
             fields[n] = _widened(n, _widest(below))
     return fields
 
 
 def _widest(fields: Sequence[Field]) -> Field:
     known = [f for f in fields if f is not None]
+    if _UNKNOWN in known:
+        return _UNKNOWN
     if len(known) < len(fields) or len({len(r) for r, _ in known}) > 1:
         return None
     reach = tuple(max(axis) for axis in zip(*(r for r, _ in known), strict=True))
@@ -222,6 +230,8 @@ def _widest(fields: Sequence[Field]) -> Field:
 def _widened(n: Node, field: Field) -> Field:
     if field is None or isinstance(n.op, Contract):
         return None
+    if field == _UNKNOWN or _laid_out_anew(n, len(field[0])):
+        return _UNKNOWN
     if isinstance(n.op, Conv):
         kernel, strides = _one(n.src[1].type)[3:], n.op.strides
         spans: Sequence[int] = [d * (k - 1) + 1 for d, k in zip(n.op.dilations, kernel, strict=True)]
@@ -230,14 +240,23 @@ def _widened(n: Node, field: Field) -> Field:
         strides = n.op.strides
     elif isinstance(n.op, Reduce):
         spatial = range(n.src[0].type.rank - len(field[0]), n.src[0].type.rank)
-        # The mean of a whole batch is no part of an example, and while the model predicts it is a parameter.
-        return None if 0 not in n.op.axes and set(spatial) & set(n.op.axes) else field
+        return None if set(spatial) & set(n.op.axes) else field
     else:
         return field
     reach, jump = field
     spans, strides = spans[-len(reach) :], strides[-len(reach) :]  # a window may lie along channels, too
     wider = tuple(r + (k - 1) * j for r, k, j in zip(reach, spans, jump, strict=True))
     return wider, tuple(j * s for j, s in zip(jump, strides, strict=True))
+
+
+def _laid_out_anew(n: Node, axes: int) -> bool:
+    """Whether pixels get other neighbours: spread apart, repeated, exchanged."""
+    if isinstance(n.op, Pad):
+        return any(n.op.interior)
+    if isinstance(n.op, (Gather, Transpose)):
+        return True
+    moved = n.type.rank > 2 and n.type.shape[-axes:] != n.src[0].type.shape[-axes:]
+    return isinstance(n.op, Reshape) and moved
 
 
 def grouped(value: int) -> str:

@@ -156,3 +156,19 @@ def test_multiply_adds_of_loops() -> None:
     rows = model.summary(verbose=0).rows
     assert [r.macs for r in rows] == [0, 7 * (3 * 20 + 5 * 20), 7 * (5 * 12 + 4 * 12)]
     assert [r.parameters for r in rows] == [0, 3 * 20 + 5 * 20 + 20, 5 * 12 + 4 * 12 + 2 * 12]
+
+
+def test_a_field_is_not_guessed_where_pixels_are_laid_out_anew() -> None:
+    x = nn.Input((4, 8, 8))
+    conv = nn.Conv2D(4, 3, padding="same")
+    for layer in (
+        nn.UpSampling2D(2),
+        nn.Conv2DTranspose(4, 3, strides=2, padding="same"),
+        nn.Permute((2, 1, 3)),
+    ):
+        rows = nn.Model(x, nn.MaxPool2D(2)(layer(conv(x)))).summary(verbose=0).rows
+        assert [r.field for r in rows] == ["", "3", "", ""], layer
+    grouped = nn.Conv2D(4, 3, groups=2)(nn.DepthwiseConv2D(3)(conv(x)))
+    h = nn.AvgPool2D(2)(nn.ZeroPadding2D(1)(grouped))
+    assert [r.field for r in nn.Model(x, h).summary(verbose=0).rows] == ["", "3", "5", "7", "7", "8"]
+    assert nn.Model(x, nn.GroupNormalization(2)(conv(x))).summary(verbose=0).rows[-1].field == "all"
