@@ -15,20 +15,20 @@ Rows of the op table, as the back end compiles them, over all 2^32 inputs of f32
 
     row          worst error in ulp   not the    ns/element
                   all   ordinary    nearest     f32    f64
-    reciprocal       0.500     0.500     0.00%    0.12   0.33
-    cbrt             0.733     0.733     8.51%    1.67   4.05
-    rsqrt            1.490     1.490    13.00%    0.29   0.89
-    exp2             1.038     1.038     0.31%    0.41   0.89
-    log2             1.563     1.563    14.87%    0.93   2.50
-    log10            2.036     2.036    17.82%    0.98   2.58
-    log_sigmoid      1.836     1.836     2.56%    0.81   2.29
-    selu             1.864     1.864    25.10%    0.37   0.94
-    softplus         1.798     1.798     2.56%    0.77   2.14
-    softsign         1.498     1.498     8.39%    0.34   0.99
-    silu            51.967     1.468     3.26%    0.86   1.19
-    mish            51.967     2.749    23.37%    1.89   5.55
-    gelu             7.446     1.487     3.04%    1.81   4.10
-    gelu_tanh      176.361   165.319     3.44%    0.89   1.24
+    reciprocal       0.500     0.500     0.00%    0.13   0.35
+    cbrt             0.735     0.735     8.51%    1.81   4.45
+    rsqrt            1.490     1.490    12.95%    0.33   0.98
+    exp2             1.054     1.054     0.31%    0.44   0.94
+    log2             1.696     1.696    14.80%    1.16   2.90
+    log10            2.186     2.186    17.77%    1.03   2.89
+    log_sigmoid      1.987     1.987     2.57%    0.81   2.33
+    selu             1.959     1.959    25.09%    0.45   1.02
+    softplus         1.987     1.987     2.57%    1.02   2.68
+    softsign         1.500     1.500     8.42%    0.33   0.98
+    silu            52.014     1.494     3.28%    0.71   1.03
+    mish            52.014     3.045    23.38%    1.58   4.85
+    gelu             7.475     1.496     3.05%    1.89   4.21
+    gelu_tanh      218.405   215.836     3.46%    0.88   1.44
 
 "ordinary" leaves out results below 2^-118: there the products silu, mish and gelu have a factor that is subnormal.
 What is left of gelu_tanh is its left tail, where the rounding of the cubic is multiplied by up to 100.
@@ -72,11 +72,11 @@ ROW_BOUNDS: Final[Mapping[str, float]] = MappingProxyType(
         "log_sigmoid": 2.0,
         "selu": 2.0,
         "softplus": 2.0,
-        "softsign": 1.5,
+        "softsign": 1.75,
         "silu": 54,
         "mish": 54,
         "gelu": 8,
-        "gelu_tanh": 180,
+        "gelu_tanh": 223,
     }
 )
 """Largest error of each composed row in f32, in units in the last place: the measured one, rounded up."""
