@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import graphc as gc
-from tests.laws.fuzz.checks import EVERY, check
+from tests.laws.fuzz.checks import EVERY, Finding, check, ways_of
+from tests.laws.fuzz.choices import Drawn
+from tests.laws.fuzz.grow import grow
 from tests.laws.fuzz.program import Leaf, Line, Program
 
 
@@ -32,9 +36,13 @@ def fixed(leaves: str, *lines: str, size: int = 3, dtype: str = "float32") -> Pr
 FOUND = {
     "a slice that takes nothing from an axis of length 1": fixed("x0 3", "t0 = x0[None][0:0]"),
     "a slice that takes nothing from a number with an axis": fixed("x0", "t0 = gc.reshape(x0, (1,))[0:0]"),
-    "constants with an axis of no elements and one of N": fixed("x0 0 N", "t0 = gc.flip(gc.zeros_like(x0), 0) + x0"),
+    "constants with an axis of no elements and one of N": fixed(
+        "x0 0 N", "t0 = gc.flip(gc.zeros_like(x0), 0) + x0"
+    ),
     "an output that is an input of no elements": fixed("x0 0", "t0 = x0"),
-    "a matrix by its own transpose": fixed("x0 N 2", "t0 = gc.matmul(x0, gc.transpose(x0))", dtype="float64", size=5),
+    "a matrix by its own transpose": fixed(
+        "x0 N 2", "t0 = gc.matmul(x0, gc.transpose(x0))", dtype="float64", size=5
+    ),
     "integers by their own transpose": fixed("x0 N 2 int64", "t0 = gc.matmul(x0, gc.transpose(x0))"),
 }
 
@@ -43,3 +51,40 @@ FOUND = {
 def test_what_was_wrong_is_right(name: str) -> None:
     with gc.silence("dead-gradient"):
         assert check(FOUND[name], EVERY) is None
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """Random programs of few lines, which hypothesis makes fewer where one goes wrong."""
+    return grow(Drawn(draw), draw(st.integers(1, 7)))
+
+
+@settings(
+    max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+@given(programs(), st.integers(0, 10))
+def test_every_way_computes_the_same(program: Program, number: int) -> None:
+    with gc.silence("dead-gradient"):
+        found = check(program, ways_of(number))
+    assert found is None, f"{found}\n{program.source()}"
+
+
+def test_a_wrong_way_is_found_and_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that forgets a minus is planted among those of algebra."""
+    from graphc.passes import pipeline, rules
+    from graphc.passes.rewrite import Wild, rule
+    from tests.laws.fuzz.shrink import shrink
+
+    x, y = Wild("x"), Wild("y")
+    planted = rule("planted", x - y, x + y, exact="bitwise")
+    monkeypatch.setattr(pipeline, "GROUPS", {**rules.GROUPS, "algebra": (planted, *rules.GROUPS["algebra"])})
+    program = fixed("x0 N, x1 N", "t0 = gc.exp(x0)", "t1 = gc.sin(x1) - t0", "t2 = gc.relu(t1)")
+    found = check(program, ("all",))
+    assert found is not None and found.way == "all"
+
+    def fails(p: Program) -> bool:
+        again: Finding | None = check(p, ("all",))
+        return found.like(again)
+
+    small = shrink(program, fails)
+    assert len(small.lines) == 1 and " - " in small.lines[0].text

@@ -9,6 +9,7 @@
 | `tests.laws.fuzz.bodies`    | loops, branches and custom gradients                                            |
 | `tests.laws.fuzz.noise`     | the graph as written, and how far rounding may move each of its results         |
 | `tests.laws.fuzz.checks`    | that against passes, interpreter and LLVM                                       |
+| `tests.laws.fuzz.slopes`    | its gradient against differences and forward mode                               |
 | `tests.laws.fuzz.shrink`    | a smaller program that goes wrong in the same way                               |
 
 `python -m tests.laws.fuzz --graphs 20000 --seed 0 --jobs 2` runs 20 000 of them, and prints a program of a few

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 Made: TypeAlias = tuple[str, tuple[str, ...], int]
 
 _UNARY = (
-    "gc.tanh({})", "gc.sin({})", "gc.sigmoid({})", "gc.relu({})", "(-{})", "gc.exp(-gc.abs({}))", "gc.softplus({})",
-    "(gc.sum({}) * 0.1)", "gc.stop_gradient({})", "(gc.mean({}))", "gc.log(1.0 + gc.square({}))",
+    "gc.tanh({})", "gc.sin({})", "gc.sigmoid({})", "gc.relu({})", "(-{})", "gc.exp(-gc.abs({}))",
+    "gc.softplus({})", "(gc.sum({}) * 0.1)", "gc.stop_gradient({})", "(gc.mean({}))",
+    "gc.log(1.0 + gc.square({}))",
 )  # fmt: skip
 _BINARY = (
-    "({} + {})", "({} * {})", "({} - {})", "gc.maximum({}, {})", "gc.where({} > 0.1, {}, 0.5)", "({} / (1.0 + gc.abs({})))",
-    "gc.minimum({}, {})", "gc.hypot({}, {})",
+    "({} + {})", "({} * {})", "({} - {})", "gc.maximum({}, {})", "gc.where({} > 0.1, {}, 0.5)",
+    "({} / (1.0 + gc.abs({})))", "gc.minimum({}, {})", "gc.hypot({}, {})",
 )  # fmt: skip
 
 
@@ -85,7 +86,9 @@ class _Writer:
     def whole(self, terms: list[str], carry: str, like: Entry, depth: int) -> str:
         """An expression that has the shape of the carry, whatever is in it."""
         inner = self.expression(terms, like, depth)
-        return self.g.choices.pick(("gc.tanh({} + {})", "({} * 0.5 + {})", "({} * 0.25 - {})")).format(carry, inner)
+        return self.g.choices.pick(("gc.tanh({} + {})", "({} * 0.5 + {})", "({} * 0.25 - {})")).format(
+            carry, inner
+        )
 
 
 def _start(g: Grower) -> Entry:
@@ -122,11 +125,8 @@ def _pair(g: Grower) -> Made:
     s = w.fresh()
     first, second = (w.whole([f"{s}[0]", f"{s}[1]"], f"{s}[0]", init, 2) for _ in range(2))
     start = f"({init.name}, {init.name} * 0.5, gc.const(0, 'int64'))"
-    return (
-        f"gc.scan(lambda {s}, _: (({first}, {second}, {s}[2] + 2), {s}[2]), {start}, length={g.choices.number(1, 4)})[0]",
-        _names(w, init),
-        3,
-    )
+    step = f"lambda {s}, _: (({first}, {second}, {s}[2] + 2), {s}[2])"
+    return f"gc.scan({step}, {start}, length={g.choices.number(1, 4)})[0]", _names(w, init), 3
 
 
 def _cond(g: Grower) -> Made:
@@ -135,11 +135,12 @@ def _cond(g: Grower) -> Made:
     a = w.fresh()
     sides = [w.whole([a], a, init, 3) for _ in range(2)]
     test = f"gc.sum({init.name}) {c.pick('<>')} {c.pick((0.0, 1.0, -2.0))}"
-    if c.chance(30):
-        b = w.fresh()
-        both = [f"({side}, gc.sum({a}))" for side in sides]
-        return f"gc.cond({test}, lambda {a}: {both[0]}, lambda {a}: {both[1]}, {init.name})", _names(w, init), 2
-    return f"gc.cond({test}, lambda {a}: {sides[0]}, lambda {a}: {sides[1]}, {init.name})", _names(w, init), 1
+    count = 2 if c.chance(30) else 1
+    if count == 2:
+        sides = [f"({side}, gc.sum({a}))" for side in sides]
+    then, other = (f"lambda {a}: {side}" for side in sides)
+    text = f"gc.cond({test}, {then}, {other}, {init.name})"
+    return text, _names(w, init), count
 
 
 def _while(g: Grower) -> Made:
@@ -173,7 +174,9 @@ def _custom(g: Grower) -> Made:
 
 
 def _through(g: Grower) -> Made:
-    text, uses = g.fill(g.choices.pick(("gc.straight_through(gc.round({n}), {l})", "gc.straight_through({n}, {s})")))
+    text, uses = g.fill(
+        g.choices.pick(("gc.straight_through(gc.round({n}), {l})", "gc.straight_through({n}, {s})"))
+    )
     return text, uses, 1
 
 

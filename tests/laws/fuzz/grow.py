@@ -48,6 +48,8 @@ from tests.laws.fuzz.templates import TEMPLATES
 MOST_OPS = 200
 MOST_ELEMENTS = 400
 LARGEST = 1e4
+SIZES = (*((1, 4),) * 6, *((2, 6),) * 6, *((3, 9),) * 4, *((6, 14),) * 2, (10, 25), (25, 60))
+"""How many lines a program has; mostly few, because what goes wrong goes wrong in few."""
 
 _DOMAINS: dict[str, tuple[Callable[[Array], Any], str]] = {
     "f": (lambda v: True, "{}"),
@@ -201,7 +203,9 @@ class Grower:
                 raise Misfit
             axis = c.number(-rank, rank - 1)
             if key == "axs" and c.chance(60):
-                return c.pick(("None", f"({axis},)", f"({axis}, {(axis + 1) % rank})" if rank > 1 else "None"))
+                return c.pick(
+                    ("None", f"({axis},)", f"({axis}, {(axis + 1) % rank})" if rank > 1 else "None")
+                )
             return str(axis)
         return None
 
@@ -247,7 +251,9 @@ class Grower:
         else:
             shape = None
             for _ in range(4):
-                shape = tuple(self.choices.pick(self.sizes) for _ in range(max(rank, self.choices.number(0, 2))))
+                shape = tuple(
+                    self.choices.pick(self.sizes) for _ in range(max(rank, self.choices.number(0, 2)))
+                )
                 if np.prod([self.size if d == "N" else d for d in shape]) <= MOST_ELEMENTS / 4:
                     break
         dtype = {"i": self.choices.pick(("int32", "int64")), "b": "bool"}.get(kind, "F")
@@ -325,7 +331,9 @@ def undefined(nodes: Sequence[Node], dims: dict[str, int]) -> bool:
         if isinstance(n.op, Arg | Reduce) and any(evaluate(d, dims) == 0 for d in n.src[0].type.shape):
             return True
         if isinstance(n.op, Slice):
-            for start, step, size, d in zip(n.op.starts, n.op.steps, n.op.shape, n.src[0].type.shape, strict=True):
+            for start, step, size, d in zip(
+                n.op.starts, n.op.steps, n.op.shape, n.src[0].type.shape, strict=True
+            ):
                 first, count = evaluate(start, dims), evaluate(size, dims)
                 places = (first, first + step * (count - 1))
                 if count < 0 or (count and not all(0 <= p < evaluate(d, dims) for p in places)):
@@ -357,9 +365,9 @@ def grow(choices: Choices, lines: int | None = None) -> Program:
     if choices.chance(30):
         g.leaf(dtype=choices.pick(("int32", "int64", "bool", "H")))
     if lines is None:
-        low, high = choices.pick(((2, 8), (2, 8), (6, 16), (6, 16), (10, 30), (30, 60)))
+        low, high = choices.pick(SIZES)
         lines = choices.number(low, high)
-        if choices.chance(2):
+        if choices.chance(1):
             lines = 120
     attempts = 0
     while len(g.lines) < lines and attempts < 4 * lines + 20 and g.operations < MOST_OPS:
@@ -386,6 +394,8 @@ def finish(g: Grower) -> Program:
         wrt = tuple(e.name for e in leaves[:4])
         if wrt and inside and c.chance(10):
             wrt = (*wrt, c.pick(inside).name)  # a gradient by a node inside
+        if c.chance(20):
+            wrt = ()  # values alone are cheaper
         if wrt:
             loss = tuple(c.pick(_LOSSES).replace("{}", e.name) for e in roots)
     return Program(

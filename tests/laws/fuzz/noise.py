@@ -105,7 +105,9 @@ def _rounded(n: Node, dims: Mapping[str, int], operands: list[Array], rng: np.ra
     """The value of a node with an error that its operation may have."""
     op = n.op
     if isinstance(op, _FACTORS):
-        operands = [_off(a, np.max(np.abs(a), initial=0.0), rng) if a.dtype.kind == "f" else a for a in operands]
+        operands = [
+            _off(a, np.max(np.abs(a), initial=0.0), rng) if a.dtype.kind == "f" else a for a in operands
+        ]
     value = np.asarray(op.evaluate(dims, *operands))
     if value.dtype.kind != "f" or isinstance(op, _MOVES):
         return value
@@ -116,7 +118,9 @@ def _rounded(n: Node, dims: Mapping[str, int], operands: list[Array], rng: np.ra
             return np.where(_is_plain(value), value, _off(value, np.abs(value), rng))
         return _off(value, np.abs(value), rng)
     if isinstance(op, Cast):
-        return value if operands[0].dtype.itemsize <= value.dtype.itemsize else _off(value, np.abs(value), rng)
+        return (
+            value if operands[0].dtype.itemsize <= value.dtype.itemsize else _off(value, np.abs(value), rng)
+        )
     summing = isinstance(op, _SUMS) or (isinstance(op, Reduce | Window) and op.kind == "sum")
     if summing:
         sizes = [np.abs(a) if a.dtype.kind == "f" else a for a in operands]
@@ -140,5 +144,3 @@ def _off(value: Array, size: Array, rng: np.random.Generator) -> Array:
     unit = rng.uniform(-1.0, 1.0, value.shape) * ULPS[value.dtype.name]
     moved = value + np.asarray(size * unit, value.dtype)
     return np.where(np.isfinite(value), moved, value).astype(value.dtype, copy=False)
-
-

@@ -36,9 +36,8 @@ class Leaf:
     param: bool = False
 
     def text(self) -> str:
-        if self.param:
-            return f'{self.name} = gc.param("{self.name}", {list(self.shape)}, {self.kind()}, init={self.value.tolist()})'
-        return f'{self.name} = gc.input("{self.name}", {self.shape!r}, {self.kind()})'
+        made = f'{self.name} = gc.{"param" if self.param else "input"}("{self.name}", {self.shape!r}, {self.kind()}'
+        return made + (f", init=np.array({self.value.tolist()}, {self.kind()}))" if self.param else ")")
 
     def kind(self) -> str:
         return self.dtype if self.dtype in "FH" else repr(self.dtype)
@@ -158,8 +157,12 @@ class Program:
             kind = leaf.kind()
             text.append(f"    np.array({array_text(leaf.value)}, {kind}).reshape({leaf.value.shape}),")
         text.append("]")
-        text.append('for options in ({"backend": "reference", "disable": PASSES}, {"backend": "reference"}, {}):')
-        text.append(f"    print(gc.compile(inputs, outputs, updates={{{steps}}}, cache=False, **options)(*arguments))")
+        text.append(
+            'for options in ({"backend": "reference", "disable": PASSES}, {"backend": "reference"}, {}):'
+        )
+        text.append(
+            f"    print(gc.compile(inputs, outputs, updates={{{steps}}}, cache=False, **options)(*arguments))"
+        )
         passes = 'PASSES = ("merge", "fold", "stability", "algebra", "control", "dead", "fuse")'
         head = ["inf, nan = np.inf, np.nan"]
         return "\n".join([*text[:3], passes, *head, *text[3:]]) + "\n"

@@ -50,6 +50,10 @@ def _smaller(p: Program) -> Iterator[Program]:
     if len(p.outputs) > 1:
         for name in p.outputs:
             yield tidy(replace(p, outputs=(name,), loss=(f"gc.sum({name})",) if p.loss else ()))
+    for line in p.lines[:-1]:  # something earlier may go wrong already
+        for name in line.names:
+            if p.outputs != (name,):
+                yield tidy(replace(p, outputs=(name,), loss=(f"gc.sum({name})",) if p.loss else ()))
     if p.wrt:
         yield tidy(replace(p, wrt=(), loss=()))
     if len(p.wrt) > 1:
