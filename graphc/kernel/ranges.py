@@ -8,6 +8,9 @@ answer is conservative: `True` and a bound are proofs, `False` and `None` mean "
 32*floor((N)/32)-1
 >>> nonnegative(N - 32 * (N // 32)), nonnegative(31 - N % 32), nonnegative(N - 1)
 (True, True, False)
+>>> rows = 6 * ((N + 1) // 2) + 12
+>>> nonnegative(64 - rows % 64)
+True
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ def nonnegative(index: Index) -> bool:
     """Whether the polynomial is at least 0 for all non-negative values of its variables."""
     if _signs(index):
         return True
-    # (x-d+1)/d <= floor(x/d) <= x/d: first where a floor counts against us, then where it counts for us.
-    index = _without_floors(index, -1)
-    return _signs(index) or _signs(_without_floors(index, 1))
+    # (x-d+1)/d <= floor(x/d) <= x/d: first where a floor counts against us, then where it counts for us; and all
+    # of them, the outer ones first.
+    bound = _without_floors(index, -1)
+    return _signs(bound) or _signs(_without_floors(bound, 1)) or _signs(_without_floors(index, 0))
 
 
 def _signs(index: Index) -> bool:
@@ -35,13 +39,13 @@ def _signs(index: Index) -> bool:
 
 
 def _without_floors(index: Index, sign: int) -> Index:
-    """A lower bound, up to a positive factor, without the floors whose term has the given sign."""
+    """A lower bound, up to a positive factor, without the floors whose term has the given sign (0: any)."""
     while isinstance(index, Dim):
         found = [
             (atoms, c, a)
             for atoms, c in index.terms
             for a in atoms
-            if isinstance(a, FloorDiv) and c * sign > 0
+            if isinstance(a, FloorDiv) and (c * sign > 0 or sign == 0)
         ]
         if not found:
             return index
@@ -49,7 +53,7 @@ def _without_floors(index: Index, sign: int) -> Index:
         atoms, c, floor = max(found, key=lambda f: len(str(f[2])))
         rest = product(Dim((((a,), 1),)) for a in _minus(atoms, floor))
         term = Dim(((atoms, c),))
-        bound = floor.value if sign < 0 else floor.value - (floor.divisor - 1)
+        bound = floor.value if c < 0 else floor.value - (floor.divisor - 1)
         index = (index - term) * floor.divisor + c * (rest * bound)
     return index
 

@@ -43,6 +43,12 @@ FOUND = {
     "a matrix by its own transpose": fixed(
         "x0 N 2", "t0 = gc.matmul(x0, gc.transpose(x0))", dtype="float64", size=5
     ),
+    "rows of a length with a floor in it, padded": fixed(
+        "x0 5 N",
+        "t0 = gc.pad(x0[:, ::2], ((1, 0), (0, 2)))",
+        "t1 = gc.cond(gc.sum(t0) > 0.0, lambda a: gc.tanh(a), lambda a: a * 0.5, t0)",
+        "t2 = gc.sqrt(t1[..., -3::2] + 2.0)",
+    ),
     "integers by their own transpose": fixed("x0 N 2 int64", "t0 = gc.matmul(x0, gc.transpose(x0))"),
 }
 
