@@ -57,7 +57,9 @@ def _target_machine(cpu: str, features: str) -> llvm.TargetMachine:
 @lru_cache(maxsize=1)
 def _linker() -> llvm.LLJIT:
     _initialise()
-    return llvm.create_lljit_compiler(suppress_errors=True)
+    # LLVM's older linker gives each section memory of its own, which may be further apart than the 32 bits by
+    # which code reaches its constants: then it aborts the process.  JITLink keeps an object together.
+    return llvm.create_lljit_compiler(use_jit_link=True, suppress_errors=True)
 
 
 def cache_key(text: str) -> str:
