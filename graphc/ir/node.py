@@ -114,7 +114,8 @@ class Origin:
 class Node:
     """One operation applied to operands; see the module's table.  Made by `node()` only."""
 
-    __slots__ = ("__weakref__", "digest", "op", "origins", "src", "type")
+    __slots__ = ("__weakref__", "constant", "digest", "op", "origins", "src", "type")
+    constant: bool  # the same in every graph: no input, no parameter is below it
     op: Op
     src: tuple[Node, ...]
     type: TensorType
@@ -126,6 +127,7 @@ class Node:
         text = f"{op.key()}:{type}:" + ",".join(s.digest for s in src)
         self.digest = hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
         self.origins = ()
+        self.constant = all(s.constant for s in src) if src else op.name not in ("input", "param", "slot")
 
     def __repr__(self) -> str:
         return f"<{self.op.label} {self.type} {self.digest[:6]}>"
@@ -146,7 +148,10 @@ def node(op: Op, *src: Node) -> Node:
         found = Node(op, src, op.infer(*(s.type for s in src)))
         _table[key] = found
     origin = _origin.get()
-    # A constant can be shared by all of a program, so what it remembers is bounded.
+    shared = found.constant or not found.src
+    if origin is not None and origin.of and shared and len(found.origins) < ORIGINS_KEPT:
+        # All graphs of a process can share a constant or a slot, which must not keep alive those that are gone.
+        origin = Origin(origin.why, origin.loc or nearest_location(origin.of[0]))
     if (
         origin is not None
         and len(found.origins) < ORIGINS_KEPT

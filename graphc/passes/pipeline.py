@@ -98,11 +98,13 @@ def with_condition(r: Rule) -> str:
 
 def _report_earlier(graph: Graph, log: Log) -> None:
     """Say what became of naive formulas before gradients were taken: "log(div, exp) → sub"."""
-    for done in dict.fromkeys(REPLACED[n] for n in graph.nodes if n in REPLACED):
-        labels = ", ".join(n.op.label for n in done.before)
-        text = f"before the gradient was taken: {labels} → {done.after.op.label}"
-        equation = with_condition(done.rule)
-        log.add("stabilize", done.rule.name, text, equation=equation, before=done.before, after=(done.after,))
+    found: dict[tuple[Rule, str], list[Node]] = {}
+    for n in graph.nodes:
+        if n in REPLACED:
+            found.setdefault(REPLACED[n], []).append(n)
+    for (rule, what), made in found.items():
+        text = f"before the gradient was taken: {what}"
+        log.add("stabilize", rule.name, text, equation=with_condition(rule), after=tuple(made))
 
 
 def _merge(graph: Graph, context: Context) -> Graph:

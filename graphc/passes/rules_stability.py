@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
 
 from graphc.ir.node import Node
 from graphc.passes.pattern import Match
@@ -45,28 +44,21 @@ BEFORE_DIFFERENTIATION: tuple[Rule, ...] = (*CONVENTIONS, *CHOICES)
 """Rules that change no value, and make the gradient right; `stabilize` alone applies them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """What `stabilize` did: by which rule, of which nodes, what it made."""
-
-    rule: Rule
-    before: tuple[Node, ...]
-    after: Node
+REPLACED: MutableMapping[Node, tuple[Rule, str]] = weakref.WeakKeyDictionary()
+"""By which rule a node was made, and of what, in words ("log, div → sub"): the log of a compilation tells it."""
 
 
-REPLACED: MutableMapping[Node, Replacement] = weakref.WeakKeyDictionary()
-"""How the nodes that `stabilize` made came to be: the log of a compilation tells it of those that it meets."""
-
-
-def _remember(done: Replacement) -> None:
+def _remember(rule: Rule, before: tuple[Node, ...], after: Node) -> None:
     """All nodes that the rule made: the gradient may need some of them, and not the root."""
-    why = f"rule:{done.rule.name}"
-    stack = [done.after]
+    # In words, for a value that held nodes would keep its own key alive.
+    text = f"{', '.join(n.op.label for n in before)} → {after.op.label}"
+    why = f"rule:{rule.name}"
+    stack = [after]
     while stack:
         n = stack.pop()
-        made = n is done.after or any(o.why == why and o.of == done.before for o in n.origins)
+        made = n is after or any(o.why == why and o.of == before for o in n.origins)
         if made and n not in REPLACED:
-            REPLACED[n] = done
+            REPLACED[n] = rule, text
             stack.extend(n.src)
 
 
@@ -83,9 +75,9 @@ def stabilize(outputs: Sequence[Node], wrt: Sequence[Node] = ()) -> dict[Node, N
     guards: dict[Node, Node] = {}
     guarded = guard_choices(roots, leaves, guards)
     for rule, found, new in applied:
-        _remember(Replacement(rule, found.covered, new))
+        _remember(rule, found.covered, new)
     for old, new in guards.items():
-        _remember(Replacement(CHOICES[0], (old,), new))
+        _remember(CHOICES[0], (old,), new)
     return {n: guarded[stable[n]] for n in (*outputs, *wrt)}
 
 

@@ -21,6 +21,7 @@ from graphc.ir.verify import verify_graph
 from graphc.lang.tensor import Tensor
 from graphc.ops.elementwise import elementwise
 from graphc.ops.leaves import Const, Input, Param, Variable
+from graphc.passes.pipeline import optimize
 
 
 def an_input(name: str = "x", *shape: int | str) -> Node:
@@ -255,3 +256,23 @@ def test_equal_code_in_two_files_has_two_places() -> None:
         assert isinstance(y, gc.Tensor)
         places += [loc.file for loc in locations(y.node) if loc.file.endswith(("one.py", "two.py"))]
     assert places == ["one.py", "two.py"]
+
+
+def test_a_shared_constant_keeps_no_graph_alive() -> None:
+    """Two graphs share their constants and slots; when one of them goes, nothing of it stays."""
+
+    def build(name: str) -> tuple[gc.Tensor, list[gc.Tensor]]:
+        x = gc.input(name, (3,))
+        last, _ = gc.scan(lambda c, e: (gc.tanh(c * 0.5 + e), None), 0.0, gc.where(x > 0, gc.sqrt(x), 0))
+        loss = -gc.log(gc.sigmoid(last + 1.0)) / 2.0
+        return loss, gc.grad(loss, [x])
+
+    kept = build("kept")
+    loss, gradients = build("gone")
+    optimize(
+        Graph("gone", tuple(n for n in toposort([loss.node]) if n.op.name == "input"), (gradients[0].node,))
+    )
+    watched = weakref.ref(loss.node)
+    del loss, gradients
+    collector.collect()
+    assert watched() is None and kept[0].node.op.label == "div"
