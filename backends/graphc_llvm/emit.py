@@ -249,9 +249,7 @@ class _ModuleEmitter:
                     case Loop():
                         extent = ix.uniform(terms(step.extent), step.var)
                         with w.loop(step.var, "0", extent.text, guarded=True) as turn:
-                            at = w.emit(
-                                f"getelementptr i64, ptr {given[2]}, i64 {self._variables[step.var]}"
-                            )
+                            at = w.emit(f"getelementptr i64, ptr {given[2]}, i64 {self._variables[step.var]}")
                             w.do(f"store i64 {turn}, ptr {at}, align 8")
                             ix.env[step.var] = Value(turn, DType.I64, 1, w.depth)
                             make(step.body)

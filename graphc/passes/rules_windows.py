@@ -6,7 +6,7 @@ see `graphc.passes.rules_strides`.
 
 >>> for rule in WINDOWS:
 ...     print(rule)
-slice-reshape: slice(reshape(x)) = reshape(slice(x))  if the reshape only moves axes of length 1, and the slice keeps them  [bitwise]
+slice-reshape: slice(reshape(x)) = reshape(slice(x))  if the reshape only moves axes of length 1, which stay  [bitwise]
 slice-conv: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and steps by 1  [bitwise]
 slice-of-pad: slice(pad(x)) = pad(x)  if the slice cuts padding only  [bitwise]
 stride-of-slice: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and skips places  [bitwise]
@@ -27,7 +27,7 @@ from graphc.passes.rules_strides import STRIDES
 x, w = Wild("x"), Wild("w")
 
 
-@guard("the reshape only moves axes of length 1, and the slice keeps them")
+@guard("the reshape only moves axes of length 1, which stay")
 def moves_units(m: Match) -> bool:
     op, moved = m.root.op, m.root.src[0]
     if not isinstance(op, Slice) or not is_unit(moved):
@@ -42,8 +42,9 @@ def _slice_first(m: Match) -> Node:
     ranges = zip(outer.starts, outer.steps, outer.shape, m.root.src[0].type.shape, strict=True)
     kept = iter([(a, s, n) for a, s, n, d in ranges if d != 1])
     places = [(0, 1, 1) if d == 1 else next(kept) for d in source.type.shape]
-    starts, steps, shape = (tuple(p[k] for p in places) for k in range(3))
-    return node(Reshape(m.root.type.shape), node(Slice(starts, steps, shape), source))
+    starts, steps = tuple(a for a, _, _ in places), tuple(s for _, s, _ in places)
+    inner = node(Slice(starts, steps, tuple(n for _, _, n in places)), source)
+    return node(Reshape(m.root.type.shape), inner)
 
 
 @guard("it keeps every filter and steps by 1")
