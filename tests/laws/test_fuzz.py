@@ -66,7 +66,7 @@ def programs(draw: st.DrawFn) -> Program:
 
 
 @settings(
-    max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(programs(), st.integers(0, 10))
 def test_every_way_computes_the_same(program: Program, number: int) -> None:

@@ -5,6 +5,7 @@
 | `tests.laws.fuzz.program`   | a random graph as the lines of Python that build it                             |
 | `tests.laws.fuzz.choices`   | where choices come from: a seed, or hypothesis                                  |
 | `tests.laws.fuzz.grow`      | grows a program line by line, looking at the values that it computes            |
+| `tests.laws.fuzz.operands`  | its leaves, and how the slots of a line are filled                              |
 | `tests.laws.fuzz.templates` | the kinds of lines                                                              |
 | `tests.laws.fuzz.bodies`    | loops, branches and custom gradients                                            |
 | `tests.laws.fuzz.noise`     | the graph as written, and how far rounding may move each of its results         |

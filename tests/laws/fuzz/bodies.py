@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from tests.laws.fuzz.grow import Entry, Grower
+    from tests.laws.fuzz.grow import Grower
+    from tests.laws.fuzz.operands import Entry
 
 Made: TypeAlias = tuple[str, tuple[str, ...], int]
 

@@ -184,14 +184,14 @@ def _wrong(got: Array, want: Array, spread: Array, true: Array, true_spread: Arr
     return np.asarray(~(same | close))
 
 
-def room_of(true: Array, info: np.finfo) -> Array:  # type: ignore[type-arg]
+def room_of(true: Array, info: np.finfo) -> Array:
     return np.asarray(256 * float(info.eps) * np.abs(true) + 16 * float(info.smallest_subnormal))
 
 
 def _compute(built: Built, judge: Judge, way: str) -> Finding | None:
     if way == "all" or way in (f"without {name}" for name in PASSES):
-        off = () if way == "all" else (way.removeprefix("without "),)
-        optimized, _ = optimize(built.graph, disable=off)
+        disabled = [] if way == "all" else [way.removeprefix("without ")]
+        optimized, _ = optimize(built.graph, disable=disabled)
         results = reference.evaluate(optimized, built.arguments)
         count = len(optimized.outputs)
         new = dict(zip((p for p, _ in optimized.updates), results[count:], strict=True))

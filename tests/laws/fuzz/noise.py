@@ -94,11 +94,11 @@ def noise(rng: np.random.Generator) -> Iterator[None]:
         return values
 
     before = plain.evaluate_nodes
-    plain.evaluate_nodes = noisy  # type: ignore[assignment]
+    plain.evaluate_nodes = noisy
     try:
         yield
     finally:
-        plain.evaluate_nodes = before  # type: ignore[assignment]
+        plain.evaluate_nodes = before
 
 
 def _rounded(n: Node, dims: Mapping[str, int], operands: list[Array], rng: np.random.Generator) -> Array:

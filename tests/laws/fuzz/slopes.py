@@ -60,7 +60,7 @@ class _Line:
         for x in self.xs:
             value = self.at[x.node]
             self.at[x.node] = value + rng.normal(size=value.shape) * 1e-2 * (1 + np.abs(value))
-        self.along = [rng.normal(size=self.at[x.node].shape) for x in self.xs]
+        self.along: list[Array] = [np.asarray(rng.normal(size=self.at[x.node].shape)) for x in self.xs]
 
     def value(self, *tensors: Tensor, at: Mapping[Node, Array]) -> list[Array]:
         found = evaluate_nodes(toposort([t.node for t in tensors]), at, self.dims)
@@ -94,7 +94,8 @@ class _Line:
             ends = []
             for sign in (1, -1):
                 moved = {
-                    x.node: self.at[x.node] + sign * h * d for x, d in zip(self.xs, self.along, strict=True)
+                    x.node: np.asarray(self.at[x.node] + sign * h * d)
+                    for x, d in zip(self.xs, self.along, strict=True)
                 }
                 ends.append(float(self.value(self.loss, at={**self.at, **moved})[0]))
             ratios.append((ends[0] - ends[1]) / (2 * h))

@@ -1,4 +1,6 @@
-"""The kinds of lines of a random program, in groups that are drawn alike often; `tests.laws.fuzz.grow` has the slots.
+"""The kinds of lines of a random program, in groups that are drawn alike often.
+
+`tests.laws.fuzz.operands` says what the slots are.
 
 A template that starts with a digit and a space gives so many results.  Every row of the op table is among them.
 
@@ -122,8 +124,9 @@ VIEWS = [
     "gc.pad({f1}, 1, mode='symmetric')", "gc.tril({a2}, {k} - 2)", "gc.triu({a2})", "gc.diagonal({a2})",
     "gc.diag({f1})", "gc.trace({f2})", "gc.atleast_2d({a})", "2 gc.split({a1}, 2, {ax})",
     "2 gc.array_split({f1}, 2, {ax})", "gc.meshgrid({f1}, {f1})[0]",
-    "gc.pad({f1}, ((1, 0),) + ((0, 2),) * ({l}.ndim - 1))", "{f2}[:, ::-1][1:]", "gc.unstack({f2}, 0)[0]",
-    "gc.concatenate([{f1}[:1], {l}[1:]], 0)", "{f3}[:, 0, ::2]",
+    "gc.pad({f1}, ((1, 0),) + ((0, 2),) * ({l}.ndim - 1))", "{f2}[:, ::-1][1:]",
+    "gc.stack([*gc.unstack({f2}, 0), {l}[0]], 0)", "gc.concatenate([{f1}[:1], {l}[1:]], 0)",
+    "{f3}[:, 0, ::2]",
 ]  # fmt: skip
 CONTRACTIONS = [
     "gc.matmul({n2}, gc.swapaxes({s}, -1, -2))", "gc.swapaxes({n2}, -1, -2) @ {s}", "{n2} @ {n2}",
