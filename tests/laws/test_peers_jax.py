@@ -13,6 +13,7 @@ jax: Any = pytest.importorskip(
     "jax", reason="JAX is not installed: pip install 'graphc[peers]' compares graphc with it"
 )
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_disable_most_optimizations", True)  # compiled once, run once
 jnp: Any = jax.numpy
 
 
