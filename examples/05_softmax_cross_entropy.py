@@ -9,7 +9,7 @@ It prints:
     it is a cat:  loss 2.0404, gradient [-0.87   0.869  0.001]
     very sure:    loss 2000.0, gradient [ 1. -1.  0.]
     NumPy says:   loss inf
-      exp(x)/Σ exp(x) = exp(x − m)/Σ exp(x − m), m = max x
+      exp(x)/Σ exp(x) = exp(x − m)/Σ exp(x − m), m = max x, if x is not shifted by its maximum already
       log(exp(x)/Σ exp(x)) = x − log(Σ exp(x))
 """
 

@@ -93,7 +93,7 @@ def _sweep(
     # Only nodes on a path from the outputs to `wrt` matter.
     needed = set(wrt)
     for n in order:
-        if n not in needed and _lets_through(n) and any(s in needed for s in n.src):
+        if n not in needed and lets_through(n) and any(s in needed for s in n.src):
             needed.add(n)
     totals: dict[Node, Node] = {}
     for output, seed in outputs:
@@ -136,7 +136,7 @@ def _sweep(
     return totals, edges
 
 
-def _lets_through(n: Node) -> bool:
+def lets_through(n: Node) -> bool:
     """Whether a gradient may lead through a node: not where it is stopped, and not through integers."""
     if isinstance(n.op, BlockOp):  # one result may be an integer, and another of the same loop a float
         return True

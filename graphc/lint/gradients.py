@@ -19,11 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from graphc.autodiff.reverse import lets_through
 from graphc.errors import Loc
+from graphc.ir.block import BlockOp
 from graphc.ir.node import Node, nearest_location, origin
 from graphc.lint.bounds import Birth
 from graphc.lint.finding import Finding, Severity, called
-from graphc.lint.ranges import ALL, Range
+from graphc.lint.ranges import ALL, ZERO, Range
 from graphc.lint.recognise import behind, is_leaf, is_row
 from graphc.lint.repairs import repair
 from graphc.lint.subject import Subject
@@ -76,13 +78,28 @@ def dead_gradients(subject: Subject) -> Iterator[Finding]:
 def _cuts(subject: Subject, w: Node) -> Iterator[tuple[Node, int]]:
     """(node, operand) where a gradient that is not zero becomes zero on its way to w."""
     below = subject.dependents({w})
+    reached = {subject.loss}
     for n in reversed(subject.order):
-        if n not in below or (n is not subject.loss and subject.is_dead(n)):
+        if n not in reached:
             continue
         for k, s in enumerate(n.src):
+            if s not in below:
+                continue
             edge = subject.edges.get((n, k))
-            if s in below and (edge is None or subject.bounds[edge.downstream] == Range(0.0, 0.0)):
+            if not _has_slope(n, k) or (edge is not None and subject.bounds[edge.downstream] == ZERO):
                 yield n, k
+            else:
+                reached.add(s)
+
+
+def _has_slope(n: Node, operand: int) -> bool:
+    """Whether a node hands a gradient on to an operand, where one reaches it."""
+    if not lets_through(n) or not n.type.dtype.is_float:
+        return False
+    if isinstance(n.op, BlockOp):
+        return n.src[operand].type.dtype.is_float
+    with origin("gradient", of=(n,)):
+        return n.op.vjp(n, operand, n) is not None
 
 
 def _reason(subject: Subject, n: Node, operand: int) -> tuple[str, str]:

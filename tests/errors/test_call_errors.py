@@ -66,7 +66,7 @@ ArgumentError: `w` is f32[4], and cannot be updated by f32[N]
 ArgumentError: there is no pass or rule 'fuze' to disable
   model.py:4   g = gc.compile([x, y], f, disable=["fuze"])
                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-  why: the passes are merge, fold, stability, algebra, dead, fuse
+  why: the passes are merge, fold, stability, algebra, control, dead, fuse
   fix: name a pass, or a rule of those that `graphc rules` lists
 """,
     "unknown back end": """
