@@ -25,7 +25,7 @@ from graphc.ir.block import BlockOp
 from graphc.ir.node import Node, nearest_location, origin
 from graphc.lint.bounds import Birth
 from graphc.lint.finding import Finding, Severity, called
-from graphc.lint.ranges import ALL, ZERO, Range
+from graphc.lint.ranges import ALL, ZERO
 from graphc.lint.recognise import behind, is_leaf, is_row
 from graphc.lint.repairs import repair
 from graphc.lint.subject import Subject

@@ -7,8 +7,8 @@ and their product `y`.
 from __future__ import annotations
 
 import runpy
+import sys
 import textwrap
-import time
 import warnings
 from pathlib import Path
 
@@ -321,16 +321,27 @@ def test_lenet_is_clean() -> None:
 
 
 def test_linting_is_linear() -> None:
-    def seconds(count: int) -> float:
+    """In calls of functions, which do not depend on how busy the machine is."""
+
+    def calls(count: int) -> int:
         y = w = gc.param("w", (), "float64", 1.0)
         for _ in range(count):
             y = gc.where(y > 0.0, gc.tanh(y), y * 0.5)
-        gc.lint(y)  # what is loaded, and what is interned, is not measured
-        start = time.perf_counter()
-        gc.lint(y, w)
-        return time.perf_counter() - start
+        gc.lint(y)  # what is loaded, and what is interned, is not counted
+        made = 0
 
-    assert seconds(800) < 8 * seconds(200) + 0.5
+        def count_call(*_: object) -> None:
+            nonlocal made
+            made += 1
+
+        sys.setprofile(count_call)
+        try:
+            gc.lint(y, w)
+        finally:
+            sys.setprofile(None)
+        return made
+
+    assert calls(80) < 5 * calls(20)
 
 
 # ---- warnings that come by themselves ---------------------------------------------------------------------------
