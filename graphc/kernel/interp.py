@@ -106,7 +106,10 @@ def run_kernel(kernel: Kernel, arrays: Mapping[str, Array], dims: Mapping[str, i
         shape = tuple(evaluate(d, env) for d in b.shape)
         if array.size != int(np.prod(shape, dtype=np.int64)):
             raise InternalError(f"kernel {kernel.name}: {b.name} has shape {array.shape}, not {shape}")
-        given.append(array.reshape(shape))
+        # Where an axis has no elements, an index that is clamped to place 0 finds something, as in compiled code.
+        given.append(
+            array.reshape(shape) if array.size else np.zeros([max(1, d) for d in shape], array.dtype)
+        )
     function = _compiled(kernel, str(kernel))
     try:
         with np.errstate(all="ignore"):

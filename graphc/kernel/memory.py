@@ -14,12 +14,13 @@ Plan(offsets={0: 0, 1: 128, 2: 0}, scratch=(), size=256)
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.ir.dims import Index, evaluate
-from graphc.kernel.program import Branch, Call, Program, Repeat, Step, parts_of
+from graphc.kernel.program import Branch, Call, Program, ProgramBuffer, Repeat, Step, parts_of
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector."""
@@ -85,6 +86,15 @@ def lifetimes(program: Program) -> tuple[dict[int, tuple[int, int]], tuple[int, 
     return found, tuple(line.calls)
 
 
+def room(buffer: ProgramBuffer, dims: Mapping[str, int]) -> int:
+    """The bytes that a buffer needs, where an axis of no elements counts as one.
+
+    An index that lies outside of an axis is clamped to its place 0, which is read (or has 0 added to it) without
+    any effect: there must be memory, even where N is 0.
+    """
+    return math.prod(max(1, evaluate(d, dims)) for d in buffer.shape) * buffer.dtype.size
+
+
 def plan(program: Program, dims: Mapping[str, int], scratch: Sequence[tuple[int, Index]]) -> Plan:
     """Offsets for one binding of the named dimensions; best fit over the holes that dead buffers leave.
 
@@ -95,8 +105,11 @@ def plan(program: Program, dims: Mapping[str, int], scratch: Sequence[tuple[int,
     lives += [(moments[call], moments[call], ("scratch", k)) for k, (call, _) in enumerate(scratch)]
     sizes: dict[tuple[str, int], int] = {}
     for _, _, key in lives:
-        raw = program.buffers[key[1]].bytes if key[0] == "buffer" else scratch[key[1]][1]
-        sizes[key] = -(-max(1, evaluate(raw, dims)) // ALIGNMENT) * ALIGNMENT
+        if key[0] == "buffer":
+            raw = room(program.buffers[key[1]], dims)
+        else:
+            raw = max(1, evaluate(scratch[key[1]][1], dims))
+        sizes[key] = -(-raw // ALIGNMENT) * ALIGNMENT
     # Larger first among those born together, so that small ones fill the holes.
     lives.sort(key=lambda life: (life[0], -sizes[life[2]], life[2]))
     holes: list[tuple[int, int]] = []  # (offset, size), sorted, never adjacent

@@ -34,7 +34,7 @@ from graphc.ir.node import Node
 from graphc.ir.text import graph_text, node_lines
 from graphc.ir.types import Array, shape_text
 from graphc.kernel.assemble import Layout
-from graphc.kernel.memory import ALIGNMENT, plan
+from graphc.kernel.memory import ALIGNMENT, plan, room
 from graphc.kernel.program import Executable, Program
 from graphc.lang.source import user_location
 from graphc.lang.tensor import Tensor
@@ -67,6 +67,7 @@ class _Workspace:
     addresses: list[int]
     dims: list[int]
     output_shapes: list[tuple[int, ...]]
+    spare: int  # the address of memory for arrays without elements
 
 
 def address(a: Array) -> int:
@@ -152,10 +153,10 @@ class Function:
                 space = self._workspace(compiled, key)
             table = space.addresses
             for position, a in zip(layout.inputs, arrays, strict=True):
-                table[position] = address(a)
+                table[position] = address(a) if a.size else space.spare
             results = [np.empty(s, d) for s, d in zip(space.output_shapes, self._out_dtypes, strict=True)]
             for position, a in zip(layout.outputs, results, strict=True):
-                table[position] = address(a)
+                table[position] = address(a) if a.size else space.spare
             for position, param in layout.params:
                 table[position] = address(param.variable.value)
             compiled.executable.run(table, space.dims)
@@ -168,7 +169,10 @@ class Function:
         check_sizes(self._nodes, dims)
         scratch = compiled.executable.scratch()
         places = plan(program, dims, scratch)
-        arena = np.empty(places.size + ALIGNMENT, np.uint8)
+        layout = compiled.layout
+        given = [program.buffers[p] for p in (*layout.inputs, *layout.outputs)]
+        spare = max((room(b, dims) for b in given if any(evaluate(d, dims) == 0 for d in b.shape)), default=0)
+        arena = np.empty(places.size + ALIGNMENT + spare, np.uint8)
         arena.fill(0)  # pages that were never written to are slow under masked loads
         base = -(-arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         addresses = [0] * len(program.buffers)
@@ -179,7 +183,7 @@ class Function:
             addresses[k] = base + offset
         addresses += [base + offset for offset in places.scratch]
         shapes = [tuple(evaluate(d, dims) for d in n.type.shape) for n in self.graph.outputs]
-        space = _Workspace(arena, addresses, [dims[d] for d in program.dims], shapes)
+        space = _Workspace(arena, addresses, [dims[d] for d in program.dims], shapes, base + places.size)
         self._workspaces[key] = space
         if len(self._workspaces) > _PLANS_KEPT:
             self._workspaces.popitem(last=False)

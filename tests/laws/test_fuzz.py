@@ -30,7 +30,9 @@ def fixed(leaves: str, *lines: str, size: int = 3, dtype: str = "float32") -> Pr
     known = [(tuple(head.split(", ")), body) for head, _, body in (line.partition(" = ") for line in lines)]
     floats = tuple(leaf.name for leaf in made if leaf.dtype == "F")
     statements = tuple(Line(names, body, ()) for names, body in known)
-    return Program(dtype, size, tuple(made), statements, known[-1][0], floats)
+    return Program(
+        dtype, size, tuple(made), statements, tuple(n for names, _ in known for n in names), floats
+    )
 
 
 FOUND = {
@@ -42,6 +44,12 @@ FOUND = {
     "an output that is an input of no elements": fixed("x0 0", "t0 = x0"),
     "a matrix by its own transpose": fixed(
         "x0 N 2", "t0 = gc.matmul(x0, gc.transpose(x0))", dtype="float64", size=5
+    ),
+    "an index into an axis of no elements": fixed(
+        "x0 N 3, x1 2 int32",
+        "t0 = gc.take(x0, x1, 0)",
+        "t1 = gc.scatter_add(x0, x1, gc.ones((2, 3), F))",
+        size=0,
     ),
     "rows of a length with a floor in it, padded": fixed(
         "x0 5 N",
