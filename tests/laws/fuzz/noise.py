@@ -3,7 +3,8 @@
 Each inexact operation is given an error of a few units in the last place, at random (Parker, "Monte Carlo
 arithmetic", 1997).  Where results of such runs differ, by cancellation, by a division by little, at a kink or a
 tie that rounding decides, so much may two correct ways to compute them differ.  Results of sums of small
-multiples of 2^-10 are exact in any order, and stay as they are, so that ties and zeros are tested.
+multiples of 2^-10 are exact in any order, and stay as they are, so that ties and zeros are tested.  A sum that is 0
+has either sign: `x + 0 = x` and the order of additions are free in that.
 
 >>> import graphc as gc
 >>> x = gc.input("x")
@@ -115,6 +116,7 @@ def _rounded(n: Node, dims: Mapping[str, int], operands: list[Array], rng: np.ra
         if op.row_name in _EXACT_ROWS:
             return value
         if op.row_name in _ARITHMETIC:
+            value = _either_zero(value, rng) if op.row_name in ("add", "sub") else value
             return np.where(_is_plain(value), value, _off(value, np.abs(value), rng))
         return _off(value, np.abs(value), rng)
     if isinstance(op, Cast):
@@ -125,6 +127,7 @@ def _rounded(n: Node, dims: Mapping[str, int], operands: list[Array], rng: np.ra
     if summing:
         sizes = [np.abs(a) if a.dtype.kind == "f" else a for a in operands]
         terms = np.asarray(op.evaluate(dims, *sizes))
+        value = _either_zero(value, rng)
         return np.where(_is_plain(terms) & _is_plain(value), value, _off(value, terms * 2, rng))
     if isinstance(op, WindowScatter):  # its first operand says where to, so it keeps its signs
         size = np.abs(value) + np.max(np.abs(operands[1]), initial=0.0)
@@ -132,6 +135,11 @@ def _rounded(n: Node, dims: Mapping[str, int], operands: list[Array], rng: np.ra
     if isinstance(op, Reduce) and op.kind == "prod":
         return _off(value, np.abs(value) * 2, rng)
     return value
+
+
+def _either_zero(value: Array, rng: np.random.Generator) -> Array:
+    """The same, with zeros of either sign."""
+    return np.where((value == 0) & (rng.random(value.shape) < 0.5), -value, value)
 
 
 def _is_plain(value: Array) -> Array:
