@@ -13,7 +13,7 @@ upstream with the other operand, onto this operand's letters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import ClassVar
@@ -98,15 +98,18 @@ class Contract(Op):
         sizes = self.sizes(*(s.type for s in node.src))
         left, right, result = self.letters()
         place = dict(zip(result, index, strict=True))
+
+        def factors() -> Iterator[Element]:
+            for x, letters in zip(node.src, (left, right), strict=True):
+                yield b.value(x, tuple(place[letter] for letter in letters))
+
+        summed = [letter for letter in dict.fromkeys(left + right) if letter not in place]
+        if not summed:  # a product: -0.0 stays what it is, where 0.0 + -0.0 would not be
+            return b.prim("mul", *factors())
         zero = 0.0 if node.type.dtype.is_float else 0
         cell = b.accumulator(b.constant(zero, node.type.dtype))
         with ExitStack() as stack:
-            for letter in dict.fromkeys(left + right):
-                if letter not in place:
-                    place[letter] = stack.enter_context(b.loop(sizes[letter]))
-            factors = (
-                b.value(x, tuple(place[letter] for letter in letters))
-                for x, letters in zip(node.src, (left, right), strict=True)
-            )
-            b.accumulate(cell, "fma", *factors)
+            for letter in summed:
+                place[letter] = stack.enter_context(b.loop(sizes[letter]))
+            b.accumulate(cell, "fma", *factors())
         return b.read(cell)
