@@ -104,12 +104,9 @@ def plan(program: Program, dims: Mapping[str, int], scratch: Sequence[tuple[int,
     lives = [(first, last, ("buffer", p)) for p, (first, last) in found.items()]
     lives += [(moments[call], moments[call], ("scratch", k)) for k, (call, _) in enumerate(scratch)]
     sizes: dict[tuple[str, int], int] = {}
-    for _, _, key in lives:
-        if key[0] == "buffer":
-            raw = room(program.buffers[key[1]], dims)
-        else:
-            raw = max(1, evaluate(scratch[key[1]][1], dims))
-        sizes[key] = -(-raw // ALIGNMENT) * ALIGNMENT
+    for _, _, (kind, k) in lives:
+        raw = room(program.buffers[k], dims) if kind == "buffer" else max(1, evaluate(scratch[k][1], dims))
+        sizes[kind, k] = -(-raw // ALIGNMENT) * ALIGNMENT
     # Larger first among those born together, so that small ones fill the holes.
     lives.sort(key=lambda life: (life[0], -sizes[life[2]], life[2]))
     holes: list[tuple[int, int]] = []  # (offset, size), sorted, never adjacent

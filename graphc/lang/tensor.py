@@ -342,8 +342,8 @@ def param(
     """A parameter with a value of its own.
 
     `init` is an array, a number, or a name such as "zeros", "kaiming" or "orthogonal", of those in
-    `graphc.lang.initializers`; a name draws from a generator that `seed` and `name` determine.  The shape must be concrete, the default dtype is float32 (or
-    that of the array).
+    `graphc.lang.initializers`; a name draws from a generator that `seed` and `name` determine.  The shape must be
+    concrete, the default dtype is float32 (or that of the array).
     """
     from graphc.lang.initializers import initial_value
 
