@@ -30,6 +30,7 @@ from tests.laws.fuzz.shrink import shrink
 
 BLOCK = 100
 PATIENCE = 300  # seconds without a word from a process
+SLOW = 30  # seconds of a processor for a graph that is mentioned
 SHRINKING = 60  # seconds
 
 
@@ -70,12 +71,13 @@ def work(first: int, last: int) -> None:
     """Run a block, and say so line by line: `begin k`, `done k`, or `found k`, the lines of a report, and `.`"""
     for number in range(first, last):
         print(f"begin {number}", flush=True)
+        start = time.process_time()
         with contextlib.redirect_stdout(io.StringIO()):
             program, found = run_one(number)
             text = report(number, program, found) if found is not None else ""
         if found is None:
             lines = len(program.lines) if program is not None else 0
-            print(f"done {number} {lines}", flush=True)
+            print(f"done {number} {lines} {time.process_time() - start:.0f}", flush=True)
         else:
             print(f"found {number}\n{text}\n.", flush=True)
 
@@ -93,8 +95,10 @@ class Run:
         self.graphs, self.lines, self.findings, self.total, self.every = 0, 0, 0, last - first, every
         self.begun, self.lock = time.monotonic(), threading.Lock()
 
-    def finished(self, lines: int) -> None:
+    def finished(self, number: int, lines: int, seconds: int) -> None:
         with self.lock:
+            if seconds >= SLOW:
+                print(f"SLOW graph {number}: {seconds} s for {lines} lines", flush=True)
             self.graphs += 1
             self.lines += lines
             if self.graphs % self.every == 0:
@@ -154,7 +158,7 @@ class Run:
                 elif word == "begin":
                     now = int(value)
                 elif word == "done":
-                    self.finished(int(value.split()[1]))
+                    self.finished(*map(int, value.split()))
                     now += 1
                 elif word == "found":
                     said = [line]

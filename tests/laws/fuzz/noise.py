@@ -52,14 +52,14 @@ _SUMS = (Contract, Conv, ScatterAdd, Recurrence)
 _FACTORS = (Cholesky, TriangularSolve, Lu, LuDet, LuSolve)
 
 
-def bounds(graph: Graph, arguments: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+def bounds(graph: Graph, arguments: Sequence[Array], runs: int = RUNS) -> tuple[list[Array], list[Array]]:
     """The roots of a graph as it is written, and for each element how far off a right result may be."""
     dims = bind_dims(graph.inputs, arguments)
     known = dict(zip(graph.inputs, arguments, strict=True))
     values = evaluate_nodes(graph.nodes, known, dims)
     exact = [values[n] for n in graph.roots]
     spreads = [np.zeros(v.shape) for v in exact]
-    for seed in range(RUNS):
+    for seed in range(runs):
         with noise(np.random.default_rng(seed)):
             moved = plain.evaluate_nodes(graph.nodes, known, dims)
         with np.errstate(all="ignore"):
