@@ -3,6 +3,7 @@
 | operation    | tangent of the result                                                                     |
 |--------------|-------------------------------------------------------------------------------------------|
 | elementwise  | Σ over operands of local × tangent: the row's own `downstream` formula, read forwards     |
+| at an edge   | `multiply_no_nan(local, tangent)` of sqrt, log, …: what does not move has no slope, so 0  |
 | multilinear  | Σ over operands of the operation itself, with the tangent in the operand's place          |
 | with blocks  | the operation with blocks that compute values and tangents (`graphc.autodiff.control`)    |
 | any other    | the vjp of its vjp: u ↦ Jᵀu is linear, and the transpose of the transpose is t ↦ Jt       |
@@ -126,6 +127,9 @@ def _tangent(n: Node, k: int, t: Node) -> Node | None:
     if isinstance(op, Elementwise):
         if op.vjp(n, k, n) is None:
             return None
+        if op.row.arity == 1 and op.row.domain != "True":
+            # Where a choice above has stopped the tangent, an infinite slope does not make it NaN.
+            return elementwise("multiply_no_nan", op.local(n, k), t)
         return instantiate(op.row.downstream_body(k), (*n.src, n, t), n)
     if isinstance(op, _LINEAR) or (isinstance(op, (Reduce, Window)) and op.kind == "sum"):
         return node(op, *(t if j == k else s for j, s in enumerate(n.src)))

@@ -106,16 +106,22 @@ class Elementwise(Op):
         return self.row.local_latex(operand, *operands, out=self.latex(*operands))
 
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
+        if self.row.wide and operands[0].dtype == np.float32:
+            wide = evaluate(self.row.body, *(a.astype(np.float64) for a in operands))
+            with np.errstate(all="ignore"):
+                return np.asarray(wide.astype(np.float32))
         return np.asarray(evaluate(self.row.body, *operands))
 
     def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
-        body = self.row.body
+        body, wide = self.row.body, self.row.wide and node.type.dtype is DType.F32
         values = [b.value(s, index) for s in node.src]
+        if wide:
+            values = [b.prim("cast:f64", v) for v in values]
         dtype = values[-1].dtype
         values += [b.constant(float(c) if dtype.is_float else int(c), dtype) for c in body.constants]
         for prim, args in body.steps:
             values.append(b.prim(prim, *(values[a] for a in args)))
-        return values[body.result]
+        return b.prim("cast:f32", values[body.result]) if wide else values[body.result]
 
 
 @dataclass(frozen=True, slots=True)

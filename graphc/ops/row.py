@@ -53,7 +53,8 @@ class Row:
     """One elementwise op.  `graphc.ops.table` explains the columns, `graphc.ops.formula` their language.
 
     Rows are compared by identity.  `domain` and `kink` are conditions on the operands; the last operands may
-    have `defaults`.
+    have `defaults`.  A `wide` row computes float32 in float64 and rounds once: where factors of the result are
+    subnormal, or rounding is magnified on the way.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Row:
     convention: str = ""
     commutative: bool = False
     detached: bool = False
+    wide: bool = False
     numpy_name: str | None = None
     tex: str | None = None
     doc: str = ""

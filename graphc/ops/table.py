@@ -63,6 +63,7 @@ def row(
     dtype: DTypeRule = "float",
     commutative: bool = False,
     detached: bool = False,
+    wide: bool = False,
     numpy: str | None = None,
     also: str = "",
     tex: str | None = None,
@@ -72,14 +73,16 @@ def row(
     given = [operand.partition("=") for operand in operands.split()]
     return Row(
         name, tuple(o for o, _, _ in given), maths, compute, MappingProxyType(dict(grad or {})), dtype,
-        domain, kink, convention, commutative, detached, numpy, tex, doc,
+        domain, kink, convention, commutative, detached, wide, numpy, tex, doc,
         tuple(also.split()), MappingProxyType({o: Fraction(d) for o, _, d in given if d}),
     )  # fmt: skip
 
 
-# The constants of selu; the argument of gelu_tanh, doubled; the size of (x, y), 1 instead of 0; a rough cube root.
+# The constants of selu; the argument of gelu_tanh, doubled; (1 + exp(x))² - 1; a rough cube root; the size of (x, y),
+# 1 instead of 0.
 _SCALE, _ALPHA = "1.0507009873554804934", "1.6732632423543772848"
 _CUBIC = "2*sqrt(2/pi)*(x + 0.044715*x**3)"
+_MISH = "mul(exp(minimum(x, 20)), add(exp(minimum(x, 20)), 2))"
 _ROOT = "pow(abs(x), 1/3)"
 _SIZE = "(1 if x == 0 and y == 0 else hypot(x, y))"
 
@@ -135,7 +138,7 @@ _TABLE = (
         grad={"x": "1/(x*log(2))"}, domain="x > 0", numpy="log2", doc="logarithm to the base 2, exact at its powers"),
     row("log10", "x", "log(x)/log(10)",
         compute="round(log(x)/log(10)) if pow(10, round(log(x)/log(10))) == x and x > 1e-30 else log(x)/log(10)",
-        grad={"x": "1/(x*log(10))"}, domain="x > 0", numpy="log10",
+        grad={"x": "1/(x*log(10))"}, domain="x > 0", wide=True, numpy="log10",
         doc="logarithm to the base 10, exact at its powers"),
     row("xlogy", "x y", "x*log(y)",
         compute="0 if x == 0 and y >= 0 else x*log(y)",
@@ -216,21 +219,21 @@ _TABLE = (
     # What is 0 at -inf is a product with a factor that is 0 there: x times 0, and not NaN.
     row("silu", "x", "x/(1 + exp(-x))",
         compute="multiply_no_nan(x, sigmoid(x))",
-        grad={"x": "sigmoid(x) + multiply_no_nan(x, sigmoid(x)*sigmoid(-x))"}, also="swish",
+        grad={"x": "sigmoid(x) + multiply_no_nan(x, sigmoid(x)*sigmoid(-x))"}, wide=True, also="swish",
         doc="x times its sigmoid (Elfwing et al., arXiv:1702.03118)"),
     row("mish", "x", "x*tanh(log(1 + exp(x)))",
-        compute="multiply_no_nan(x, tanh(softplus(x)))",
+        compute=f"multiply_no_nan(x, div({_MISH}, add({_MISH}, 2)))",      # exp alone: tanh(log(1 + e)), e = exp(x)
         grad={"x": "tanh(softplus(x)) + multiply_no_nan(x, sigmoid(x)*(1 - tanh(softplus(x))**2))"},
-        doc="x tanh(softplus(x)) (Misra, arXiv:1908.08681)"),
+        wide=True, doc="x tanh(softplus(x)) (Misra, arXiv:1908.08681)"),
     row("gelu", "x", "x*(1 + erf(x/sqrt(2)))/2",
         compute="multiply_no_nan(x, normal_cdf(x))",        # 1 + erf would cancel in the left tail
         grad={"x": "normal_cdf(x) + multiply_no_nan(x, exp(-x**2/2))/sqrt(2*pi)"},
-        doc="x times the normal distribution function (Hendrycks and Gimpel, arXiv:1606.08415)"),
+        wide=True, doc="x times the normal distribution function (Hendrycks and Gimpel, arXiv:1606.08415)"),
     row("gelu_tanh", "x", "x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2",
         compute=f"multiply_no_nan(x, sigmoid({_CUBIC}))",
         grad={"x": f"sigmoid({_CUBIC}) + multiply_no_nan("
                    f"x*(2*sqrt(2/pi) + 6*0.044715*sqrt(2/pi)*x**2), sigmoid({_CUBIC})*sigmoid(-({_CUBIC})))"},
-        doc="the tanh approximation of gelu, from the same paper"),
+        wide=True, doc="the tanh approximation of gelu, from the same paper"),
     row("relu6", "x", "0 if x <= 0 else (6 if x >= 6 else x)",
         compute="minimum(maximum(x, 0), 6)", grad={"x": "1 if 0 < x and x < 6 else 0"},
         kink="x == 0 or x == 6", convention="0 at both kinks", dtype="same", doc="rectifier, no more than 6"),

@@ -112,20 +112,27 @@ class Arithmetic:
             declarations = vector_math.requires(self.name, self.dtype, self.lanes)
             text = vector_math.definition(self.name, self.dtype, self.lanes)
             return dict.fromkeys((*declarations, text))
-        body, dtype, w = ROWS[self.name].body, DType(self.dtype), Writer()
+        row, dtype, w = ROWS[self.name], DType(self.dtype), Writer()
+        kind, body, operand = type_of(dtype, self.lanes), row.body, "%x"
+        wide = row.wide and dtype is DType.F32
+        if wide:
+            dtype = DType.F64
+            operand = w.emit(primitive(w, "cast:f64", DType.F32, self.lanes, [operand]))
         constants = [splatted(constant(float(c), dtype), dtype, self.lanes) for c in body.constants]
-        names, dtypes = ["%x", *constants], [dtype] * (1 + len(constants))
+        names, dtypes = [operand, *constants], [dtype] * (1 + len(constants))
         for prim, operands in body.steps:
-            kinds = [dtypes[k] for k in operands]
-            text = primitive(w, prim, kinds[-1], self.lanes, [names[k] for k in operands])
+            given = [dtypes[k] for k in operands]
+            text = primitive(w, prim, given[-1], self.lanes, [names[k] for k in operands])
             names.append(w.emit(text))
-            dtypes.append(ALPHABET[prim].result(*kinds))
+            dtypes.append(ALPHABET[prim].result(*given))
+        result = names[body.result]
+        if wide:
+            result = w.emit(primitive(w, "cast:f32", DType.F64, self.lanes, [result]))
         texts = dict(w.declarations)
-        for called, kind, lanes in w.functions:
-            texts |= Arithmetic(called, kind.value, lanes).texts()
-        vector = type_of(dtype, self.lanes)
-        head = f"define internal {vector} @{self.symbol}({vector} %x) alwaysinline {{"
-        lines = [head, *w.lines(), f"  ret {vector} {names[body.result]}", "}"]
+        for called, precision, lanes in w.functions:
+            texts |= Arithmetic(called, precision.value, lanes).texts()
+        head = f"define internal {kind} @{self.symbol}({kind} %x) alwaysinline {{"
+        lines = [head, *w.lines(), f"  ret {kind} {result}", "}"]
         return texts | {"\n".join(lines): None}
 
 

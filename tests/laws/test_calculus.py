@@ -18,6 +18,7 @@ from graphc.ir.node import node, toposort
 from graphc.ir.types import Array
 from graphc.lang.tensor import Tensor
 from graphc.ops.recurrence import Recurrence
+from graphc.ops.table import ROWS
 
 BACKENDS = ("reference", "interpreter", "llvm")
 
@@ -54,6 +55,21 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(name: str) -> None:
         directions = [draw.normal(size=a.shape) for a in given if a.dtype.kind == "f"]
         a, b = fn(*given, up, *directions)
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+EDGED = [row.name for row in ROWS.values() if row.arity == 1 and row.domain != "True"]
+
+
+@pytest.mark.parametrize("name", EDGED)
+def test_what_a_choice_has_stopped_stays_stopped_at_an_infinite_slope(name: str) -> None:
+    """f(where(x > 100, x, c)) does not move with x, even where f' is infinite or NaN at c; in both modes."""
+    x, t = gc.inputs("x t", dtype="float64")
+    edges = (-1.0, 0.0, 1.0, np.pi / 2)
+    ys = [getattr(gc, name)(gc.where(x > 100.0, x, c)) for c in edges]
+    moved = [gc.jvp(y, [x], t)[0] for y in ys]
+    for backend in BACKENDS:
+        found = run([x, t], [*moved, *(gc.grad(y, x) for y in ys)], 0.0, 3.0, backend=backend)
+        assert all(float(v) == 0 for v in found), found
 
 
 SMALL = [name for name, case in CASES.items() if sum(a.size for a in arrays(case, 2)) <= 150]
