@@ -78,11 +78,12 @@ def row(
     )  # fmt: skip
 
 
-# The constants of selu; the argument of gelu_tanh, doubled; (1 + exp(x))² - 1; a rough cube root; the size of (x, y),
-# 1 instead of 0.
+# The constants of selu; the argument of gelu_tanh, doubled; (1 + exp(x))² - 1, over exp(x)² where x > 0;
+# a rough cube root; the size of (x, y), 1 instead of 0.
 _SCALE, _ALPHA = "1.0507009873554804934", "1.6732632423543772848"
 _CUBIC = "2*sqrt(2/pi)*(x + 0.044715*x**3)"
-_MISH = "mul(exp(minimum(x, 20)), add(exp(minimum(x, 20)), 2))"
+_E = "exp(-abs(x))"
+_SQUARE = f"(1 + 2*{_E} if x >= 0 else mul({_E}, add({_E}, 2)))"
 _ROOT = "pow(abs(x), 1/3)"
 _SIZE = "(1 if x == 0 and y == 0 else hypot(x, y))"
 
@@ -222,7 +223,8 @@ _TABLE = (
         grad={"x": "sigmoid(x) + multiply_no_nan(x, sigmoid(x)*sigmoid(-x))"}, wide=True, also="swish",
         doc="x times its sigmoid (Elfwing et al., arXiv:1702.03118)"),
     row("mish", "x", "x*tanh(log(1 + exp(x)))",
-        compute=f"multiply_no_nan(x, div({_MISH}, add({_MISH}, 2)))",      # exp alone: tanh(log(1 + e)), e = exp(x)
+        # tanh(log y) = (y² - 1)/(y² + 1), over exp(x)² where x > 0: no logarithm, and exp never overflows.
+        compute=f"multiply_no_nan(x, div({_SQUARE}, add({_SQUARE}, 2*square({_E}) if x >= 0 else 2)))",
         grad={"x": "tanh(softplus(x)) + multiply_no_nan(x, sigmoid(x)*(1 - tanh(softplus(x))**2))"},
         wide=True, doc="x tanh(softplus(x)) (Misra, arXiv:1908.08681)"),
     row("gelu", "x", "x*(1 + erf(x/sqrt(2)))/2",
