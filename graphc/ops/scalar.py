@@ -182,11 +182,13 @@ _TABLE = (
          "log((1 + a)/(1 - a))/2, exact near 0; ±inf at ±1, NaN beyond"),
     Prim("sigmoid", 1, _wide(special.sigmoid), "function", "sigmoid", "sigmoid", 12,
          "1/(1 + exp(-a)), which never overflows"),
+    Prim("silu", 1, _wide(special.silu), "function", "silu", "silu", 13, "a·sigmoid(a); -0 at -inf"),
     Prim("erf", 1, _wide(special.erf), "function", "erf", "erf", 10, "error function, 2/sqrt(pi) ∫₀ᵃ exp(-t²) dt"),
     Prim("erfc", 1, _wide(special.erfc), "function", "erfc", "erfc", 14,
          "1 - erf(a), to full relative precision down to the smallest subnormal"),
     Prim("normal_cdf", 1, _wide(special.normal_cdf), "function", "normal_cdf", "normal_cdf", 16,
          "(1 + erf(a/sqrt(2)))/2, to full relative precision down to the smallest subnormal"),
+    Prim("gelu", 1, _wide(special.gelu), "function", "gelu", "gelu", 17, "a·normal_cdf(a); -0 at -inf"),
     Prim("lgamma", 1, _wide(special.lgamma), "function", "lgamma", "loggamma", 24,
          "log |Γ(a)|; inf at ±inf, at 0 and at the negative integers; right to the last bits for a > 0, and "
          "measured against 1 below, where it has zeros between the poles"),

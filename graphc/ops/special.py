@@ -84,6 +84,11 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(np.where(x < 0, e, 1) / (1 + e))
 
 
+def silu(x: Array) -> Array:
+    """x·sigmoid(x); -0 from where it underflows to -∞."""
+    return np.asarray(np.maximum(x, -760) * sigmoid(x))
+
+
 def erf(x: Array) -> Array:
     """2/√π ∫₀ˣ exp(-t²) dt."""
     size = np.abs(x)
@@ -107,6 +112,11 @@ def normal_cdf(x: Array) -> Array:
         z = x * -math.sqrt(0.5)
         tail = _gaussian(np.maximum(-x, 0.5), 0.5) * (_tail(np.maximum(z, 0.5)) / 2)
         return np.asarray(np.where(z < 0.5, (1 - erf(np.minimum(z, 0.5))) / 2, tail))
+
+
+def gelu(x: Array) -> Array:
+    """x·normal_cdf(x); -0 from where it underflows to -∞."""
+    return np.asarray(np.maximum(x, -40) * normal_cdf(x))
 
 
 def _gaussian(x: Array, c: float) -> Array:

@@ -219,8 +219,7 @@ _TABLE = (
         grad={"x": "1/(1 + abs(x))**2"}, also="soft_sign", doc="x over 1 + abs(x)"),
     # What is 0 at -inf is a product with a factor that is 0 there: x times 0, and not NaN.
     row("silu", "x", "x/(1 + exp(-x))",
-        compute="multiply_no_nan(x, sigmoid(x))",
-        grad={"x": "sigmoid(x) + multiply_no_nan(x, sigmoid(x)*sigmoid(-x))"}, wide=True, also="swish",
+        compute="silu(x)", grad={"x": "sigmoid(x) + multiply_no_nan(x, sigmoid(x)*sigmoid(-x))"}, also="swish",
         doc="x times its sigmoid (Elfwing et al., arXiv:1702.03118)"),
     row("mish", "x", "x*tanh(log(1 + exp(x)))",
         # tanh(log y) = (y² - 1)/(y² + 1), over exp(x)² where x > 0: no logarithm, and exp never overflows.
@@ -228,9 +227,8 @@ _TABLE = (
         grad={"x": "tanh(softplus(x)) + multiply_no_nan(x, sigmoid(x)*(1 - tanh(softplus(x))**2))"},
         wide=True, doc="x tanh(softplus(x)) (Misra, arXiv:1908.08681)"),
     row("gelu", "x", "x*(1 + erf(x/sqrt(2)))/2",
-        compute="multiply_no_nan(x, normal_cdf(x))",        # 1 + erf would cancel in the left tail
-        grad={"x": "normal_cdf(x) + multiply_no_nan(x, exp(-x**2/2))/sqrt(2*pi)"},
-        wide=True, doc="x times the normal distribution function (Hendrycks and Gimpel, arXiv:1606.08415)"),
+        compute="gelu(x)", grad={"x": "normal_cdf(x) + multiply_no_nan(x, exp(-x**2/2))/sqrt(2*pi)"},
+        doc="x times the normal distribution function (Hendrycks and Gimpel, arXiv:1606.08415)"),
     row("gelu_tanh", "x", "x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2",
         compute=f"multiply_no_nan(x, sigmoid({_CUBIC}))",
         grad={"x": f"sigmoid({_CUBIC}) + multiply_no_nan("

@@ -316,7 +316,9 @@ def _log_gamma(x: Any) -> Any:
 _EXACT: dict[str, Callable[..., Any]] = {
     "pow": mpmath.power,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "silu": lambda x: 0 if x == -mpmath.inf else x / (1 + mpmath.exp(-x)),
     "normal_cdf": mpmath.ncdf,
+    "gelu": lambda x: 0 if x == -mpmath.inf else x * mpmath.ncdf(x),
     "lgamma": _log_gamma,
     "polygamma": lambda n, x: mpmath.polygamma(int(n), x),
 }

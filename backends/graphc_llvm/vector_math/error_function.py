@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from graphc_llvm.vector_math.builder import Value, absolute, at_most, copysign, fma, horner, select
+from graphc_llvm.vector_math.builder import Value, absolute, at_least, at_most, copysign, fma, horner, select
 from graphc_llvm.vector_math.exponential import exp_normal, times_exp_of_sum
 
 
@@ -213,6 +213,11 @@ def normal_cdf(x: Value) -> Value:
         # The slope is between -0.56 and -0.32 here.
         near = near - fma(x, _MINUS_ROOT_HALF[1], fma(x, _MINUS_ROOT_HALF[0], -z)) * 0.45
     return select(absolute(z) < _COMPLEMENT_SPLIT, near, select(z < 0.0, 1.0 - far, far))
+
+
+def gelu(x: Value) -> Value:
+    """x·normal_cdf(x); -0 from where it underflows to -∞."""
+    return at_least(x, -40.0) * normal_cdf(x)
 
 
 def _tail(a: Value, square: Value, rest: Value) -> Value:

@@ -254,3 +254,9 @@ def sigmoid(x: Value) -> Value:
         return 1.0 / (exp_normal(at_least(at_most(-x, 110.0), -40.0)) + 1.0)
     e = exp(-absolute(x))
     return select(x < 0.0, e, 1.0) / (e + 1.0)
+
+
+def silu(x: Value) -> Value:
+    """x / (1 + e^-x); -0 from where it underflows to -∞."""
+    least = -110.0 if x.body.format.precision == "wide" else -760.0
+    return at_least(x, least) * sigmoid(x)
