@@ -38,6 +38,7 @@ from graphc.ops.rank import Rank
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.views import Expand, Reshape, Slice, Transpose, is_unit
 from graphc.ops.window import Window, WindowPick, WindowScatter
+from graphc.passes.cluster_order import ClusterOrder
 from graphc.passes.log import Log
 
 HEAVY = (Reduce, Arg, Rank, Contract, Conv, Window, WindowPick, Gather)
@@ -281,6 +282,7 @@ def _join_families(graph: Graph, owner: dict[Node, Cluster], log: Log, enabled: 
 
 def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster]) -> None:
     """Let a reader's kernel store what it computes on the way: relu(z) also stores z, where both are needed."""
+    order = ClusterOrder(graph, owner, storage)
     for n in reversed(graph.nodes):
         mine = owner.get(n)
         if mine is None or n.op.scatters:
@@ -295,7 +297,7 @@ def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster]) -> Non
                 continue
             same = {_loop_shape(r) for r in (*mine.roots, *theirs.roots)}
             # A heavy root of the reader's own kernel has loops that n would not lie in.
-            if len(same) != 1 or theirs.roots[0].op.scatters or _between(graph, owner, mine, theirs):
+            if len(same) != 1 or theirs.roots[0].op.scatters or not order.merge(mine, theirs):
                 continue
             theirs.nodes = [*mine.nodes, *(x for x in theirs.nodes if x not in set(mine.nodes))]
             theirs.inputs = [*mine.inputs, *(x for x in theirs.inputs if x not in set(mine.inputs))]
@@ -331,46 +333,6 @@ def _is_scalar(c: Cluster) -> bool:
 
 def _sorted(graph: Graph, nodes: list[Node]) -> list[Node]:
     return sorted(dict.fromkeys(nodes), key=graph.numbers.__getitem__)
-
-
-def _between(graph: Graph, owner: Mapping[Node, Cluster], first: Cluster, last: Cluster) -> bool:
-    """Whether a third cluster lies between two, so that they cannot be one (or the search was too long)."""
-    end = max(graph.numbers[r] for r in last.roots)
-    readers = _readers(graph, owner, first)
-    stack = [c for c in readers if c is not last]
-    seen: set[int] = {id(c) for c in stack}
-    steps = 0
-    while stack:
-        c = stack.pop()
-        steps += 1
-        if steps > 500:
-            return True
-        for r in _readers(graph, owner, c):
-            if r is last:
-                return True
-            if id(r) not in seen and min(graph.numbers[x] for x in r.roots) < end:
-                seen.add(id(r))
-                stack.append(r)
-    return False
-
-
-def _readers(graph: Graph, owner: Mapping[Node, Cluster], cluster: Cluster) -> list[Cluster]:
-    """The clusters that read what a cluster stores, through whatever they compute inside."""
-    found: dict[int, Cluster] = {}
-    stack = list(cluster.roots)
-    seen = set(stack)
-    while stack:
-        n = stack.pop()
-        for u in graph.users[n]:
-            reader = owner.get(u)
-            if reader is not None:
-                if reader is not cluster:
-                    found.setdefault(id(reader), reader)
-                continue
-            if u not in seen:
-                seen.add(u)
-                stack.append(u)
-    return list(found.values())
 
 
 def _ordered(graph: Graph, owner: Mapping[Node, Cluster]) -> list[Cluster]:

@@ -120,3 +120,17 @@ def test_a_chain_with_its_contraction_is_one_kernel() -> None:
     fn = gc.compile([x, w, b], gc.relu(x @ w + b), backend="interpreter")
     assert len(fn.program.calls) == 1
     assert "1 kernel\n" in fn.stage("fused")
+
+
+def test_no_kernel_waits_for_another_one_that_waits_for_it() -> None:
+    """A found case: merged clusters read and write far apart, and a third one led back from late to early."""
+    x, y = gc.inputs("x y", shape=(1, 4, 3))
+    levels = gc.log2(gc.softmax(gc.minimum(x, x), 2))
+    both = gc.concatenate([levels, y], 0)
+    slope = gc.grad(gc.sum(gc.log(gc.sinh(gc.abs(both) + 0.5))), x)
+    soft = gc.log_sigmoid(levels)
+    outputs = [soft, slope, gc.grad(0.25 * gc.sum(gc.square(soft)) + gc.sum(slope), x)]
+    given = np.linspace(-1.0, 1.0, 12).reshape(1, 4, 3), np.linspace(2.0, 0.5, 12).reshape(1, 4, 3)
+    want, got = (gc.compile([x, y], outputs, backend=b)(*given) for b in ("reference", "interpreter"))
+    for a, b in zip(want, got, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
