@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
+from collections.abc import Mapping
 from functools import lru_cache
 
 import llvmlite
@@ -73,8 +74,11 @@ def cache_key(text: str) -> str:
 class Code:
     """Machine code in this process; it stays loaded as long as this object lives."""
 
-    def __init__(self, text: str, cache: CodeCache | None = None) -> None:
+    def __init__(
+        self, text: str, cache: CodeCache | None = None, symbols: Mapping[str, int] | None = None
+    ) -> None:
         self._text = text
+        self._symbols = runtime_symbols() if symbols is None else symbols  # what it may call, by address
         key = cache_key(text) if cache is not None else ""
         found = cache.get(key) if cache is not None else None
         with _lock:
@@ -91,7 +95,7 @@ class Code:
 
     def _load(self, code: bytes) -> None:
         library = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(ENTRY)
-        for name, address in runtime_symbols().items():
+        for name, address in self._symbols.items():
             library.import_symbol(name, address)
         self._tracker = library.link(_linker(), f"graphc.{next(_libraries)}")
         self.address = int(self._tracker[ENTRY])

@@ -1,0 +1,693 @@
+"""The LLVM text of the native entry: a CPython function that runs any compiled program.
+
+It is the same text for all programs, so it is compiled once.  What differs is in memory, in a plan:
+
+```
+plan   ::= inputs outputs params long result single code table dims input* output* param* limit
+input  ::= descr rank shape slot scalar number bytes       what an argument must be, where its address goes
+output ::= descr rank shape slot                           the array to make
+param  ::= cell array slot bytes                           *cell must be the array; bytes 0: it is not updated
+```
+
+`@graphc_entry(self, args, nargs, names)` follows the protocol METH_FASTCALL | METH_KEYWORDS.  `self` is a list:
+
+| item | what |
+|------|------|
+| 0 | a tuple: an int64 array with the plan; `note`; whatever the plan points to |
+| 1 | the careful way in Python; it takes any arguments, and is called where something does not fit |
+| 2, 3 | `acquire` and `release` of the lock that a long call holds |
+| 4 | `perf_counter_ns`; `note` is told the nanoseconds of a call that took longer than `*limit` |
+
+A call is made in this order, so that nothing is half done when other Python code gets to run: look at the
+arguments and note their addresses, allocate the results, and then, without any Python in between, write the
+addresses into the table and run.  A short call keeps the GIL, which keeps others from its memory as well; a long
+one takes the lock and gives the GIL away.  A call whose `*limit` is 0 goes the careful way.
+
+>>> "define ptr @graphc_entry(" in TEXT
+True
+"""
+
+from __future__ import annotations
+
+TEXT = """
+%Array = type { i64, ptr, ptr, i32, ptr, ptr, ptr, ptr, i32 }
+%Number = type { i64, ptr, i64 }
+%Plan = type { i64, i64, i64, i64, ptr, i64, ptr, ptr, ptr, ptr, ptr, ptr, ptr }
+%Input = type { ptr, i64, ptr, ptr, ptr, i64, i64 }
+%Output = type { ptr, i64, ptr, ptr }
+%Param = type { ptr, ptr, ptr, i64 }
+
+@PyArray_Type = external global i8
+@PyFloat_Type = external global i8
+@Py_True = external global i8
+@Py_False = external global i8
+
+declare ptr @PyList_GetItem(ptr, i64)
+declare ptr @PyTuple_GetItem(ptr, i64)
+declare ptr @PyTuple_New(i64)
+declare i32 @PyTuple_SetItem(ptr, i64, ptr)
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+declare i64 @PyLong_AsLongLong(ptr)
+declare ptr @PyLong_FromLongLong(i64)
+declare void @PyErr_Clear()
+declare double @llvm.fabs.f64(double)
+
+; The address of an argument's data; null where it does not fit.  `room` takes a number in another precision.
+define internal ptr @argument(ptr %input, ptr %value, ptr %room) alwaysinline {
+start:
+  %type.at = getelementptr %Number, ptr %value, i64 0, i32 1
+  %type = load ptr, ptr %type.at
+  %is.array = icmp eq ptr %type, @PyArray_Type
+  br i1 %is.array, label %array, label %number
+
+array:
+  %descr.wanted = load ptr, ptr %input
+  %descr.at = getelementptr %Array, ptr %value, i64 0, i32 7
+  %descr = load ptr, ptr %descr.at
+  %descr.fits = icmp eq ptr %descr, %descr.wanted
+  %rank.wanted.at = getelementptr %Input, ptr %input, i64 0, i32 1
+  %rank.wanted = load i64, ptr %rank.wanted.at
+  %rank.at = getelementptr %Array, ptr %value, i64 0, i32 3
+  %rank.small = load i32, ptr %rank.at
+  %rank = sext i32 %rank.small to i64
+  %rank.fits = icmp eq i64 %rank, %rank.wanted
+  %flags.at = getelementptr %Array, ptr %value, i64 0, i32 8
+  %flags = load i32, ptr %flags.at
+  %plain = and i32 %flags, 257  ; C_CONTIGUOUS | ALIGNED
+  %flags.fit = icmp eq i32 %plain, 257
+  %fits.a = and i1 %descr.fits, %rank.fits
+  %fits.b = and i1 %fits.a, %flags.fit
+  br i1 %fits.b, label %shape, label %misfit
+
+shape:
+  %wanted.at = getelementptr %Input, ptr %input, i64 0, i32 2
+  %wanted = load ptr, ptr %wanted.at
+  %sizes.at = getelementptr %Array, ptr %value, i64 0, i32 4
+  %sizes = load ptr, ptr %sizes.at
+  br label %axes
+
+axes:
+  %axis = phi i64 [ 0, %shape ], [ %axis.next, %axis.equal ]
+  %axes.done = icmp eq i64 %axis, %rank
+  br i1 %axes.done, label %array.fits, label %size
+
+size:
+  %size.at = getelementptr i64, ptr %sizes, i64 %axis
+  %size.is = load i64, ptr %size.at
+  %size.wanted.at = getelementptr i64, ptr %wanted, i64 %axis
+  %size.wanted = load i64, ptr %size.wanted.at
+  %size.fits = icmp eq i64 %size.is, %size.wanted
+  br i1 %size.fits, label %axis.equal, label %misfit
+
+axis.equal:
+  %axis.next = add i64 %axis, 1
+  br label %axes
+
+array.fits:
+  %data.at = getelementptr %Array, ptr %value, i64 0, i32 2
+  %data = load ptr, ptr %data.at
+  ret ptr %data
+
+number:  ; a NumPy scalar, or a float
+  %held = getelementptr %Number, ptr %value, i64 0, i32 2
+  %scalar.at = getelementptr %Input, ptr %input, i64 0, i32 4
+  %scalar = load ptr, ptr %scalar.at
+  %is.scalar = icmp eq ptr %type, %scalar
+  br i1 %is.scalar, label %in.place, label %float
+
+float:
+  %bytes.at = getelementptr %Input, ptr %input, i64 0, i32 5
+  %bytes = load i64, ptr %bytes.at
+  %is.float = icmp eq ptr %type, @PyFloat_Type
+  %kind = select i1 %is.float, i64 %bytes, i64 0
+  switch i64 %kind, label %misfit [ i64 8, label %in.place
+                                    i64 4, label %single ]
+
+in.place:
+  ret ptr %held
+
+single:  ; what overflows goes the careful way, which warns
+  %wide = load double, ptr %held
+  %narrow = fptrunc double %wide to float
+  %again = fpext float %narrow to double
+  %size.of = call double @llvm.fabs.f64(double %again)
+  %infinite = fcmp oeq double %size.of, 0x7FF0000000000000
+  store float %narrow, ptr %room
+  br i1 %infinite, label %misfit, label %narrowed
+
+narrowed:
+  ret ptr %room
+
+misfit:
+  ret ptr null
+}
+
+; Whether an argument shares memory with these bytes of a parameter that is updated.
+define internal i1 @overlap(ptr %inputs, i64 %count, ptr %given, ptr %first, i64 %bytes) {
+start:
+  %end = getelementptr i8, ptr %first, i64 %bytes
+  br label %each
+
+each:
+  %k = phi i64 [ 0, %start ], [ %k.next, %apart ]
+  %done = icmp eq i64 %k, %count
+  br i1 %done, label %none, label %compare
+
+compare:
+  %a.at = getelementptr [2 x ptr], ptr %given, i64 %k
+  %a = load ptr, ptr %a.at
+  %size.at = getelementptr %Input, ptr %inputs, i64 %k, i32 6
+  %size = load i64, ptr %size.at
+  %a.end = getelementptr i8, ptr %a, i64 %size
+  %below = icmp ult ptr %a, %end
+  %above = icmp ult ptr %first, %a.end
+  %both = and i1 %below, %above
+  br i1 %both, label %some, label %apart
+
+apart:
+  %k.next = add i64 %k, 1
+  br label %each
+
+none:
+  ret i1 false
+
+some:
+  ret i1 true
+}
+
+; A new array for a result; null where there is no memory.
+define internal ptr @result(ptr %output) alwaysinline {
+  %descr = load ptr, ptr %output
+  call void @Py_IncRef(ptr %descr)  ; the call below takes a reference
+  %rank.at = getelementptr %Output, ptr %output, i64 0, i32 1
+  %rank.wide = load i64, ptr %rank.at
+  %rank = trunc i64 %rank.wide to i32
+  %shape.at = getelementptr %Output, ptr %output, i64 0, i32 2
+  %shape = load ptr, ptr %shape.at
+  %array = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %descr, i32 %rank, ptr %shape, ptr null, ptr null, i32 0, ptr null)
+  ret ptr %array
+}
+
+; Nanoseconds, for a call that is timed.
+define internal i64 @clock(ptr %self, i1 %timed) {
+start:
+  br i1 %timed, label %look, label %none
+
+look:
+  %callee = call ptr @PyList_GetItem(ptr %self, i64 4)
+  %answer = call ptr @PyObject_Vectorcall(ptr %callee, ptr null, i64 0, ptr null)
+  %failed = icmp eq ptr %answer, null
+  br i1 %failed, label %forget, label %read
+
+forget:
+  call void @PyErr_Clear()
+  br label %none
+
+read:
+  %now = call i64 @PyLong_AsLongLong(ptr %answer)
+  call void @Py_DecRef(ptr %answer)
+  ret i64 %now
+
+none:
+  ret i64 0
+}
+
+define ptr @graphc_entry(" in TEXT
+True
+"""
+
+from __future__ import annotations
+
+TEXT = """
+%Array = type { i64, ptr, ptr, i32, ptr, ptr, ptr, ptr, i32 }
+%Number = type { i64, ptr, i64 }
+%Plan = type { i64, i64, i64, i64, ptr, i64, ptr, ptr, ptr, ptr, ptr, ptr, ptr }
+%Input = type { ptr, i64, ptr, ptr, ptr, i64, i64 }
+%Output = type { ptr, i64, ptr, ptr }
+%Param = type { ptr, ptr, ptr, i64 }
+
+@PyArray_Type = external global i8
+@PyFloat_Type = external global i8
+@Py_True = external global i8
+@Py_False = external global i8
+
+declare ptr @PyList_GetItem(ptr, i64)
+declare ptr @PyTuple_GetItem(ptr, i64)
+declare ptr @PyTuple_New(i64)
+declare i32 @PyTuple_SetItem(ptr, i64, ptr)
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+declare i64 @PyLong_AsLongLong(ptr)
+declare ptr @PyLong_FromLongLong(i64)
+declare void @PyErr_Clear()
+declare double @llvm.fabs.f64(double)
+
+; The address of an argument's data; null where it does not fit.  `room` takes a number in another precision.
+define internal ptr @argument(ptr %input, ptr %value, ptr %room) alwaysinline {
+start:
+  %type.at = getelementptr %Number, ptr %value, i64 0, i32 1
+  %type = load ptr, ptr %type.at
+  %is.array = icmp eq ptr %type, @PyArray_Type
+  br i1 %is.array, label %array, label %number
+
+array:
+  %descr.wanted = load ptr, ptr %input
+  %descr.at = getelementptr %Array, ptr %value, i64 0, i32 7
+  %descr = load ptr, ptr %descr.at
+  %descr.fits = icmp eq ptr %descr, %descr.wanted
+  %rank.wanted.at = getelementptr %Input, ptr %input, i64 0, i32 1
+  %rank.wanted = load i64, ptr %rank.wanted.at
+  %rank.at = getelementptr %Array, ptr %value, i64 0, i32 3
+  %rank.small = load i32, ptr %rank.at
+  %rank = sext i32 %rank.small to i64
+  %rank.fits = icmp eq i64 %rank, %rank.wanted
+  %flags.at = getelementptr %Array, ptr %value, i64 0, i32 8
+  %flags = load i32, ptr %flags.at
+  %plain = and i32 %flags, 257  ; C_CONTIGUOUS | ALIGNED
+  %flags.fit = icmp eq i32 %plain, 257
+  %fits.a = and i1 %descr.fits, %rank.fits
+  %fits.b = and i1 %fits.a, %flags.fit
+  br i1 %fits.b, label %shape, label %misfit
+
+shape:
+  %wanted.at = getelementptr %Input, ptr %input, i64 0, i32 2
+  %wanted = load ptr, ptr %wanted.at
+  %sizes.at = getelementptr %Array, ptr %value, i64 0, i32 4
+  %sizes = load ptr, ptr %sizes.at
+  br label %axes
+
+axes:
+  %axis = phi i64 [ 0, %shape ], [ %axis.next, %axis.equal ]
+  %axes.done = icmp eq i64 %axis, %rank
+  br i1 %axes.done, label %array.fits, label %size
+
+size:
+  %size.at = getelementptr i64, ptr %sizes, i64 %axis
+  %size.is = load i64, ptr %size.at
+  %size.wanted.at = getelementptr i64, ptr %wanted, i64 %axis
+  %size.wanted = load i64, ptr %size.wanted.at
+  %size.fits = icmp eq i64 %size.is, %size.wanted
+  br i1 %size.fits, label %axis.equal, label %misfit
+
+axis.equal:
+  %axis.next = add i64 %axis, 1
+  br label %axes
+
+array.fits:
+  %data.at = getelementptr %Array, ptr %value, i64 0, i32 2
+  %data = load ptr, ptr %data.at
+  ret ptr %data
+
+number:  ; a NumPy scalar, or a float
+  %held = getelementptr %Number, ptr %value, i64 0, i32 2
+  %scalar.at = getelementptr %Input, ptr %input, i64 0, i32 4
+  %scalar = load ptr, ptr %scalar.at
+  %is.scalar = icmp eq ptr %type, %scalar
+  br i1 %is.scalar, label %in.place, label %float
+
+float:
+  %bytes.at = getelementptr %Input, ptr %input, i64 0, i32 5
+  %bytes = load i64, ptr %bytes.at
+  %is.float = icmp eq ptr %type, @PyFloat_Type
+  %kind = select i1 %is.float, i64 %bytes, i64 0
+  switch i64 %kind, label %misfit [ i64 8, label %in.place
+                                    i64 4, label %single ]
+
+in.place:
+  ret ptr %held
+
+single:  ; what overflows goes the careful way, which warns
+  %wide = load double, ptr %held
+  %narrow = fptrunc double %wide to float
+  %again = fpext float %narrow to double
+  %size.of = call double @llvm.fabs.f64(double %again)
+  %infinite = fcmp oeq double %size.of, 0x7FF0000000000000
+  store float %narrow, ptr %room
+  br i1 %infinite, label %misfit, label %narrowed
+
+narrowed:
+  ret ptr %room
+
+misfit:
+  ret ptr null
+}
+
+; Whether an argument shares memory with these bytes of a parameter that is updated.
+define internal i1 @overlap(ptr %inputs, i64 %count, ptr %given, ptr %first, i64 %bytes) {
+start:
+  %end = getelementptr i8, ptr %first, i64 %bytes
+  br label %each
+
+each:
+  %k = phi i64 [ 0, %start ], [ %k.next, %apart ]
+  %done = icmp eq i64 %k, %count
+  br i1 %done, label %none, label %compare
+
+compare:
+  %a.at = getelementptr [2 x ptr], ptr %given, i64 %k
+  %a = load ptr, ptr %a.at
+  %size.at = getelementptr %Input, ptr %inputs, i64 %k, i32 6
+  %size = load i64, ptr %size.at
+  %a.end = getelementptr i8, ptr %a, i64 %size
+  %below = icmp ult ptr %a, %end
+  %above = icmp ult ptr %first, %a.end
+  %both = and i1 %below, %above
+  br i1 %both, label %some, label %apart
+
+apart:
+  %k.next = add i64 %k, 1
+  br label %each
+
+none:
+  ret i1 false
+
+some:
+  ret i1 true
+}
+
+; A new array for a result; null where there is no memory.
+define internal ptr @result(ptr %output) alwaysinline {
+  %descr = load ptr, ptr %output
+  call void @Py_IncRef(ptr %descr)  ; the call below takes a reference
+  %rank.at = getelementptr %Output, ptr %output, i64 0, i32 1
+  %rank.wide = load i64, ptr %rank.at
+  %rank = trunc i64 %rank.wide to i32
+  %shape.at = getelementptr %Output, ptr %output, i64 0, i32 2
+  %shape = load ptr, ptr %shape.at
+  %array = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %descr, i32 %rank, ptr %shape, ptr null, ptr null, i32 0, ptr null)
+  ret ptr %array
+}
+
+define internal i64 @clock(ptr %self) {
+start:
+  %callee = call ptr @PyList_GetItem(ptr %self, i64 4)
+  %answer = call ptr @PyObject_Vectorcall(ptr %callee, ptr null, i64 0, ptr null)
+  %failed = icmp eq ptr %answer, null
+  br i1 %failed, label %forget, label %read
+
+forget:
+  call void @PyErr_Clear()
+  ret i64 0
+
+read:
+  %now = call i64 @PyLong_AsLongLong(ptr %answer)
+  call void @Py_DecRef(ptr %answer)
+  ret i64 %now
+}
+
+define ptr @graphc_entry(ptr %self, ptr %args, i64 %nargs, ptr %names) {
+start:
+  %holder = call ptr @PyList_GetItem(ptr %self, i64 0)
+  %array = call ptr @PyTuple_GetItem(ptr %holder, i64 0)
+  %plan.at = getelementptr %Array, ptr %array, i64 0, i32 2
+  %plan = load ptr, ptr %plan.at
+  %inputs.count = load i64, ptr %plan
+  %as.many = icmp eq i64 %nargs, %inputs.count
+  %unnamed = icmp eq ptr %names, null
+  %by.place = and i1 %as.many, %unnamed
+  br i1 %by.place, label %pace, label %slow
+
+pace:
+  %limit.at = getelementptr %Plan, ptr %plan, i64 0, i32 12
+  %limit.cell = load ptr, ptr %limit.at
+  %paced = icmp ne ptr %limit.cell, null
+  br i1 %paced, label %paced.start, label %look
+
+paced.start:
+  %limit.now = load i64, ptr %limit.cell
+  %resting = icmp eq i64 %limit.now, 0
+  br i1 %resting, label %slow, label %look
+
+look:
+  %limit = phi i64 [ 0, %pace ], [ %limit.now, %paced.start ]
+  %inputs.at = getelementptr %Plan, ptr %plan, i64 0, i32 9
+  %inputs = load ptr, ptr %inputs.at
+  %given = alloca [2 x ptr], i64 %inputs.count
+  br label %arguments
+
+arguments:
+  %k = phi i64 [ 0, %look ], [ %k.next, %argument.fits ]
+  %arguments.done = icmp eq i64 %k, %inputs.count
+  br i1 %arguments.done, label %arguments.fit, label %argument
+
+argument:
+  %value.at = getelementptr ptr, ptr %args, i64 %k
+  %value = load ptr, ptr %value.at
+  %input = getelementptr %Input, ptr %inputs, i64 %k
+  %room = getelementptr [2 x ptr], ptr %given, i64 %k, i64 1
+  %address = call ptr @argument(ptr %input, ptr %value, ptr %room)
+  %place = getelementptr [2 x ptr], ptr %given, i64 %k
+  store ptr %address, ptr %place
+  %unfit = icmp eq ptr %address, null
+  br i1 %unfit, label %slow, label %argument.fits
+
+argument.fits:
+  %k.next = add i64 %k, 1
+  br label %arguments
+
+arguments.fit:
+  %params.count.at = getelementptr %Plan, ptr %plan, i64 0, i32 2
+  %params.count = load i64, ptr %params.count.at
+  %params.at = getelementptr %Plan, ptr %plan, i64 0, i32 11
+  %params = load ptr, ptr %params.at
+  br label %params.each
+
+params.each:
+  %p = phi i64 [ 0, %arguments.fit ], [ %p.next, %param.fits ]
+  %params.done = icmp eq i64 %p, %params.count
+  br i1 %params.done, label %allocate, label %param
+
+param:
+  %cell.at = getelementptr %Param, ptr %params, i64 %p
+  %cell = load ptr, ptr %cell.at
+  %held = load ptr, ptr %cell
+  %known.at = getelementptr %Param, ptr %params, i64 %p, i32 1
+  %known = load ptr, ptr %known.at
+  %replaced = icmp ne ptr %held, %known
+  br i1 %replaced, label %slow, label %param.same
+
+param.same:
+  %param.bytes.at = getelementptr %Param, ptr %params, i64 %p, i32 3
+  %param.bytes = load i64, ptr %param.bytes.at
+  %updated = icmp ne i64 %param.bytes, 0
+  br i1 %updated, label %param.updated, label %param.fits
+
+param.updated:
+  %param.data.at = getelementptr %Array, ptr %known, i64 0, i32 2
+  %param.data = load ptr, ptr %param.data.at
+  %shared = call i1 @overlap(ptr %inputs, i64 %inputs.count, ptr %given, ptr %param.data, i64 %param.bytes)
+  br i1 %shared, label %slow, label %param.fits
+
+param.fits:
+  %p.next = add i64 %p, 1
+  br label %params.each
+
+allocate:
+  call void @Py_IncRef(ptr %holder)  ; another call may put a new plan into the list
+  %outputs.count.at = getelementptr %Plan, ptr %plan, i64 0, i32 1
+  %outputs.count = load i64, ptr %outputs.count.at
+  %outputs.at = getelementptr %Plan, ptr %plan, i64 0, i32 10
+  %outputs = load ptr, ptr %outputs.at
+  %results = alloca ptr, i64 %outputs.count
+  %fixed.at = getelementptr %Plan, ptr %plan, i64 0, i32 4
+  %fixed = load ptr, ptr %fixed.at
+  %is.fixed = icmp ne ptr %fixed, null
+  br i1 %is.fixed, label %keep, label %fresh
+
+keep:
+  call void @Py_IncRef(ptr %fixed)
+  br label %allocated
+
+fresh:
+  %single.at = getelementptr %Plan, ptr %plan, i64 0, i32 5
+  %single = load i64, ptr %single.at
+  %is.single = icmp ne i64 %single, 0
+  br i1 %is.single, label %one, label %several
+
+one:
+  %only = call ptr @result(ptr %outputs)
+  store ptr %only, ptr %results
+  %one.failed = icmp eq ptr %only, null
+  br i1 %one.failed, label %failed, label %allocated
+
+several:
+  %tuple = call ptr @PyTuple_New(i64 %outputs.count)
+  %tuple.failed = icmp eq ptr %tuple, null
+  br i1 %tuple.failed, label %failed, label %outputs.each
+
+outputs.each:
+  %o = phi i64 [ 0, %several ], [ %o.next, %output.made ]
+  %outputs.done = icmp eq i64 %o, %outputs.count
+  br i1 %outputs.done, label %allocated, label %output
+
+output:
+  %record = getelementptr %Output, ptr %outputs, i64 %o
+  %made = call ptr @result(ptr %record)
+  %output.failed = icmp eq ptr %made, null
+  br i1 %output.failed, label %tuple.drop, label %output.made
+
+output.made:
+  %made.at = getelementptr ptr, ptr %results, i64 %o
+  store ptr %made, ptr %made.at
+  %set = call i32 @PyTuple_SetItem(ptr %tuple, i64 %o, ptr %made)
+  %o.next = add i64 %o, 1
+  br label %outputs.each
+
+tuple.drop:
+  call void @Py_DecRef(ptr %tuple)
+  br label %failed
+
+allocated:
+  %answer = phi ptr [ %fixed, %keep ], [ %only, %one ], [ %tuple, %outputs.each ]
+  %long.at = getelementptr %Plan, ptr %plan, i64 0, i32 3
+  %long = load i64, ptr %long.at
+  %is.long = icmp ne i64 %long, 0
+  br i1 %is.long, label %lock, label %fill
+
+lock:
+  %waiting = alloca ptr
+  store ptr @Py_False, ptr %waiting
+  %acquire = call ptr @PyList_GetItem(ptr %self, i64 2)
+  %got = call ptr @PyObject_Vectorcall(ptr %acquire, ptr %waiting, i64 1, ptr null)
+  %got.failed = icmp eq ptr %got, null
+  br i1 %got.failed, label %answer.failed, label %got.answer
+
+got.answer:
+  call void @Py_DecRef(ptr %got)
+  %locked = icmp eq ptr %got, @Py_True
+  br i1 %locked, label %begin, label %busy
+
+begin:
+  %began.long = call i64 @clock(ptr %self, i1 %paced)
+  br label %fill
+
+fill:
+  %began = phi i64 [ 0, %allocated ], [ %began.long, %begin ]
+  br label %fill.inputs
+
+fill.inputs:
+  %i = phi i64 [ 0, %fill ], [ %i.next, %fill.input ]
+  %i.done = icmp eq i64 %i, %inputs.count
+  br i1 %i.done, label %fill.outputs, label %fill.input
+
+fill.input:
+  %i.address.at = getelementptr [2 x ptr], ptr %given, i64 %i
+  %i.address = load ptr, ptr %i.address.at
+  %i.slot.at = getelementptr %Input, ptr %inputs, i64 %i, i32 3
+  %i.slot = load ptr, ptr %i.slot.at
+  store ptr %i.address, ptr %i.slot
+  %i.next = add i64 %i, 1
+  br label %fill.inputs
+
+fill.outputs:
+  %j = phi i64 [ 0, %fill.inputs ], [ %j.next, %fill.output ]
+  %j.done = icmp eq i64 %j, %outputs.count
+  br i1 %j.done, label %fill.params, label %fill.output
+
+fill.output:
+  %j.result.at = getelementptr ptr, ptr %results, i64 %j
+  %j.result = load ptr, ptr %j.result.at
+  %j.data.at = getelementptr %Array, ptr %j.result, i64 0, i32 2
+  %j.data = load ptr, ptr %j.data.at
+  %j.slot.at = getelementptr %Output, ptr %outputs, i64 %j, i32 3
+  %j.slot = load ptr, ptr %j.slot.at
+  store ptr %j.data, ptr %j.slot
+  %j.next = add i64 %j, 1
+  br label %fill.outputs
+
+fill.params:
+  %q = phi i64 [ 0, %fill.outputs ], [ %q.next, %fill.param ]
+  %q.done = icmp eq i64 %q, %params.count
+  br i1 %q.done, label %run, label %fill.param
+
+fill.param:
+  %q.array.at = getelementptr %Param, ptr %params, i64 %q, i32 1
+  %q.array = load ptr, ptr %q.array.at
+  %q.data.at = getelementptr %Array, ptr %q.array, i64 0, i32 2
+  %q.data = load ptr, ptr %q.data.at
+  %q.slot.at = getelementptr %Param, ptr %params, i64 %q, i32 2
+  %q.slot = load ptr, ptr %q.slot.at
+  store ptr %q.data, ptr %q.slot
+  %q.next = add i64 %q, 1
+  br label %fill.params
+
+run:
+  %code.at = getelementptr %Plan, ptr %plan, i64 0, i32 6
+  %code = load ptr, ptr %code.at
+  %table.at = getelementptr %Plan, ptr %plan, i64 0, i32 7
+  %table = load ptr, ptr %table.at
+  %dims.at = getelementptr %Plan, ptr %plan, i64 0, i32 8
+  %dims = load ptr, ptr %dims.at
+  br i1 %is.long, label %run.long, label %run.short
+
+run.short:
+  call void %code(ptr %table, ptr %dims)
+  br label %done
+
+run.long:
+  %thread = call ptr @PyEval_SaveThread()
+  call void %code(ptr %table, ptr %dims)
+  call void @PyEval_RestoreThread(ptr %thread)
+  %ended = call i64 @clock(ptr %self, i1 %paced)
+  %release = call ptr @PyList_GetItem(ptr %self, i64 3)
+  %released = call ptr @PyObject_Vectorcall(ptr %release, ptr null, i64 0, ptr null)
+  %release.failed = icmp eq ptr %released, null
+  br i1 %release.failed, label %answer.failed, label %unlocked
+
+unlocked:
+  call void @Py_DecRef(ptr %released)
+  %took = sub i64 %ended, %began
+  %late = icmp sgt i64 %took, %limit
+  %noted = and i1 %late, %paced
+  br i1 %noted, label %report, label %done
+
+report:
+  %number = call ptr @PyLong_FromLongLong(i64 %took)
+  %number.failed = icmp eq ptr %number, null
+  br i1 %number.failed, label %answer.failed, label %report.tell
+
+report.tell:
+  %telling = alloca ptr
+  store ptr %number, ptr %telling
+  %note = call ptr @PyTuple_GetItem(ptr %holder, i64 1)
+  %told = call ptr @PyObject_Vectorcall(ptr %note, ptr %telling, i64 1, ptr null)
+  call void @Py_DecRef(ptr %number)
+  %told.failed = icmp eq ptr %told, null
+  br i1 %told.failed, label %answer.failed, label %report.done
+
+report.done:
+  call void @Py_DecRef(ptr %told)
+  br label %done
+
+done:
+  call void @Py_DecRef(ptr %holder)
+  ret ptr %answer
+
+busy:
+  call void @Py_DecRef(ptr %answer)
+  call void @Py_DecRef(ptr %holder)
+  br label %slow
+
+answer.failed:
+  call void @Py_DecRef(ptr %answer)
+  br label %failed
+
+failed:
+  call void @Py_DecRef(ptr %holder)
+  ret ptr null
+
+slow:
+  %careful = call ptr @PyList_GetItem(ptr %self, i64 1)
+  %careful.answer = call ptr @PyObject_Vectorcall(ptr %careful, ptr %args, i64 %nargs, ptr %names)
+  ret ptr %careful.answer
+}
+"""
