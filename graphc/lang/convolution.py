@@ -24,7 +24,7 @@ from graphc.lang.apply import common, type_of
 from graphc.lang.shapes import pad_node, reshape
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike
-from graphc.lang.windows import Padding, Pair, paddings, per_axis, spatial_names
+from graphc.lang.windows import Padding, Pair, of_rank, paddings, per_axis, spatial_names
 from graphc.ops.conv import Conv
 from graphc.ops.views import Pad, Slice, Transpose
 from graphc.ops.views import flip as flipped
@@ -40,63 +40,15 @@ __all__ = [
 ]
 
 
-@operation
-def conv1d(
-    x: TensorLike,
-    w: TensorLike,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-    flip: bool = False,
-) -> Tensor:
-    """Correlation of x[N,C,L] with filters w[O,C/groups,K]: [N,O,L']; see `conv2d`."""
-    return _convolution(1, x, w, stride, padding, dilation, groups, flip)
-
-
-@operation
-def conv2d(
-    x: TensorLike,
-    w: TensorLike,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-    flip: bool = False,
-) -> Tensor:
-    """Correlation of x[N,C,H,W] with filters w[O,C/groups,KH,KW]: [N,O,H',W'].
-
-    `padding` is a number, one for each axis, (before, after) pairs, "same", "valid" or "full".  With
-    groups=C each channel has filters of its own (depthwise).  As networks use the word, the kernel is not turned
-    round; `flip=True` turns it: the convolution of signal processing.
-    Source: V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285.
-    """
-    return _convolution(2, x, w, stride, padding, dilation, groups, flip)
-
-
-@operation
-def conv3d(
-    x: TensorLike,
-    w: TensorLike,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-    flip: bool = False,
-) -> Tensor:
-    """Correlation of x[N,C,D,H,W] with filters w[O,C/groups,KD,KH,KW]: [N,O,D',H',W']; see `conv2d`."""
-    return _convolution(3, x, w, stride, padding, dilation, groups, flip)
-
-
 def _convolution(
     rank: int,
     x: TensorLike,
     w: TensorLike,
-    stride: Pair,
-    padding: Padding,
-    dilation: Pair,
-    groups: int,
-    flip: bool,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    flip: bool = False,
 ) -> Tensor:
     a, b = common(x, w)
     _check_ranks(rank, a, b, x, w, "filters,channels")
@@ -110,6 +62,27 @@ def _convolution(
     turned = Tensor(flipped(b.node, tuple(range(2, 2 + rank)))) if flip else b
     weights = reshape(turned, (groups, filters // groups, *b.shape[1:]))
     return _joined(_split(padded, groups, channels // groups), weights, strides, dilations)
+
+
+@of_rank(1, _convolution)
+def conv1d() -> None:
+    """Correlation of x[N,C,L] with filters w[O,C/groups,K]: [N,O,L']; see `conv2d`."""
+
+
+@of_rank(2, _convolution)
+def conv2d() -> None:
+    """Correlation of x[N,C,H,W] with filters w[O,C/groups,KH,KW]: [N,O,H',W'].
+
+    `padding` is a number, one for each axis, (before, after) pairs, "same", "valid" or "full".  With
+    groups=C each channel has filters of its own (depthwise).  As networks use the word, the kernel is not turned
+    round; `flip=True` turns it: the convolution of signal processing.
+    Source: V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285.
+    """
+
+
+@of_rank(3, _convolution)
+def conv3d() -> None:
+    """Correlation of x[N,C,D,H,W] with filters w[O,C/groups,KD,KH,KW]: [N,O,D',H',W']; see `conv2d`."""
 
 
 def _split(x: Tensor, groups: int, channels: int) -> Tensor:
@@ -163,62 +136,15 @@ def _misfit(x: str, w: str, channels: int, filters: int, each: Shape, groups: in
 # ---- the transpose ---------------------------------------------------------------------------------------
 
 
-@operation
-def conv_transpose1d(
-    x: TensorLike,
-    w: TensorLike,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    output_padding: Pair = 0,
-    groups: int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The transpose of `conv1d`: x[N,C,L], w[C,O/groups,K] give [N,O,L']; see `conv_transpose2d`."""
-    return _transposed(1, x, w, stride, padding, output_padding, groups, dilation)
-
-
-@operation
-def conv_transpose2d(
-    x: TensorLike,
-    w: TensorLike,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    output_padding: Pair = 0,
-    groups: int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The transpose of `conv2d`: x[N,C,H,W], w[C,O/groups,KH,KW] give [N,O,H',W'], as in PyTorch.
-
-    H' = (H − 1)·stride − padding before and after + dilation·(KH − 1) + 1 + output_padding.  `padding` is what
-    the convolution that is transposed was padded by: here it is cut off.  "same" gives H·stride, as in Keras.
-    Source: V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep learning, section 4.
-    """
-    return _transposed(2, x, w, stride, padding, output_padding, groups, dilation)
-
-
-@operation
-def conv_transpose3d(
-    x: TensorLike,
-    w: TensorLike,
-    stride: Pair = 1,
-    padding: Padding = 0,
-    output_padding: Pair = 0,
-    groups: int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The transpose of `conv3d`: x[N,C,D,H,W], w[C,O/groups,KD,KH,KW]; see `conv_transpose2d`."""
-    return _transposed(3, x, w, stride, padding, output_padding, groups, dilation)
-
-
 def _transposed(
     rank: int,
     x: TensorLike,
     w: TensorLike,
-    stride: Pair,
-    padding: Padding,
-    output_padding: Pair,
-    groups: int,
-    dilation: Pair,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
 ) -> Tensor:
     a, b = common(x, w)
     _check_ranks(rank, a, b, x, w, "channels,filters")
@@ -266,6 +192,26 @@ def _transposed(
     return _joined(spread, turned, (1,) * rank, dilations)
 
 
+@of_rank(1, _transposed)
+def conv_transpose1d() -> None:
+    """The transpose of `conv1d`: x[N,C,L], w[C,O/groups,K] give [N,O,L']; see `conv_transpose2d`."""
+
+
+@of_rank(2, _transposed)
+def conv_transpose2d() -> None:
+    """The transpose of `conv2d`: x[N,C,H,W], w[C,O/groups,KH,KW] give [N,O,H',W'], as in PyTorch.
+
+    H' = (H − 1)·stride − padding before and after + dilation·(KH − 1) + 1 + output_padding.  `padding` is what
+    the convolution that is transposed was padded by: here it is cut off.  "same" gives H·stride, as in Keras.
+    Source: V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep learning, section 4.
+    """
+
+
+@of_rank(3, _transposed)
+def conv_transpose3d() -> None:
+    """The transpose of `conv3d`: x[N,C,D,H,W], w[C,O/groups,KD,KH,KW]; see `conv_transpose2d`."""
+
+
 def _spread(n: Node, lo: Sequence[int], hi: Sequence[int], strides: Sequence[int]) -> Node:
     """stride − 1 zeros between neighbours of the spatial axes, and zeros around; what is negative is cut off."""
     none = (0, 0, 0)
@@ -307,4 +253,4 @@ def convolve(a: TensorLike, v: TensorLike, mode: str = "full") -> Tensor:
         mode
     ]
     row, kernel = reshape(x, (1, 1, -1)), reshape(k, (1, 1, -1))
-    return reshape(_convolution(1, row, kernel, 1, [(before, after)], 1, 1, True), (-1,))
+    return reshape(_convolution(1, row, kernel, padding=[(before, after)], flip=True), (-1,))

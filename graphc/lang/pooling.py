@@ -15,8 +15,8 @@ Pooling over the whole image, over so many parts of it, and over regions that ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, overload
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, cast, overload
 
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import Index, product
@@ -24,9 +24,8 @@ from graphc.ir.node import Node, node
 from graphc.ir.types import DType
 from graphc.lang.apply import apply, expand, power, size_as
 from graphc.lang.shapes import pad_node, reshape
-from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor
-from graphc.lang.windows import Padding, Pair, image_of, paddings, per_axis
+from graphc.lang.windows import Header, Padding, Pair, image_of, of_rank, paddings, per_axis
 from graphc.ops.gather import ScatterAdd
 from graphc.ops.leaves import Const, Iota
 from graphc.ops.window import Window, WindowPick
@@ -100,29 +99,36 @@ class Pool:
         return Tensor(node(Window("sum", self.size, self.strides, self.dilations), n))
 
 
-@overload
-def max_pool1d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = ...,
-    padding: Padding = ...,
-    ceil_mode: bool = ...,
-    dilation: Pair = ...,
-    return_indices: Literal[False] = ...,
-) -> Tensor: ...
-@overload
-def max_pool1d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = ...,
-    padding: Padding = ...,
-    ceil_mode: bool = ...,
-    dilation: Pair = ...,
-    *,
-    return_indices: Literal[True],
-) -> _Both: ...
-@operation
-def max_pool1d(
+class _MaxPool(Protocol):
+    """What `max_pool1d`, `max_pool2d` and `max_pool3d` take and give."""
+
+    @overload
+    def __call__(
+        self,
+        x: TensorLike,
+        size: Pair,
+        stride: Pair | None = ...,
+        padding: Padding = ...,
+        ceil_mode: bool = ...,
+        dilation: Pair = ...,
+        return_indices: Literal[False] = ...,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self,
+        x: TensorLike,
+        size: Pair,
+        stride: Pair | None = ...,
+        padding: Padding = ...,
+        ceil_mode: bool = ...,
+        dilation: Pair = ...,
+        *,
+        return_indices: Literal[True],
+    ) -> _Both: ...
+
+
+def _max_pool(
+    rank: int,
     x: TensorLike,
     size: Pair,
     stride: Pair | None = None,
@@ -131,91 +137,37 @@ def max_pool1d(
     dilation: Pair = 1,
     return_indices: bool = False,
 ) -> Tensor | _Both:
-    """The maximum of each window of x[N,C,L]; see `max_pool2d`."""
-    return _max_pool(Pool(1, x, size, stride, padding, ceil_mode, dilation), return_indices)
-
-
-@overload
-def max_pool2d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = ...,
-    padding: Padding = ...,
-    ceil_mode: bool = ...,
-    dilation: Pair = ...,
-    return_indices: Literal[False] = ...,
-) -> Tensor: ...
-@overload
-def max_pool2d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = ...,
-    padding: Padding = ...,
-    ceil_mode: bool = ...,
-    dilation: Pair = ...,
-    *,
-    return_indices: Literal[True],
-) -> _Both: ...
-@operation
-def max_pool2d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    dilation: Pair = 1,
-    return_indices: bool = False,
-) -> Tensor | _Both:
-    """The maximum of each window of x[N,C,H,W]; the first of equal maxima takes the gradient, NaN wins.
-
-    The stride is the window's size by default.  With `ceil_mode`, a last window may hang over the border.
-    With `return_indices` also where each maximum was, as row·W + column in int64: see `max_unpool2d`.
-    """
-    return _max_pool(Pool(2, x, size, stride, padding, ceil_mode, dilation), return_indices)
-
-
-@overload
-def max_pool3d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = ...,
-    padding: Padding = ...,
-    ceil_mode: bool = ...,
-    dilation: Pair = ...,
-    return_indices: Literal[False] = ...,
-) -> Tensor: ...
-@overload
-def max_pool3d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = ...,
-    padding: Padding = ...,
-    ceil_mode: bool = ...,
-    dilation: Pair = ...,
-    *,
-    return_indices: Literal[True],
-) -> _Both: ...
-@operation
-def max_pool3d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    dilation: Pair = 1,
-    return_indices: bool = False,
-) -> Tensor | _Both:
-    """The maximum of each window of x[N,C,D,H,W]; see `max_pool2d`."""
-    return _max_pool(Pool(3, x, size, stride, padding, ceil_mode, dilation), return_indices)
-
-
-def _max_pool(p: Pool, return_indices: bool) -> Tensor | _Both:
+    p = Pool(rank, x, size, stride, padding, ceil_mode, dilation)
     padded = p.padded(p.x.node, float("-inf"))
     values = Tensor(node(Window("max", p.size, p.strides, p.dilations), padded))
     if not return_indices:
         return values
     places = expand(_places(p, padded), padded.type.shape)
     return values, Tensor(node(WindowPick(p.size, p.strides, p.dilations), padded, places))
+
+
+def _max_pool_of_rank(rank: int) -> Callable[[Header], _MaxPool]:
+    """`of_rank`, with the type of the result that `return_indices` decides."""
+    return cast(Callable[[Header], _MaxPool], of_rank(rank, _max_pool))
+
+
+@_max_pool_of_rank(1)
+def max_pool1d() -> None:
+    """The maximum of each window of x[N,C,L]; see `max_pool2d`."""
+
+
+@_max_pool_of_rank(2)
+def max_pool2d() -> None:
+    """The maximum of each window of x[N,C,H,W]; the first of equal maxima takes the gradient, NaN wins.
+
+    The stride is the window's size by default.  With `ceil_mode`, a last window may hang over the border.
+    With `return_indices` also where each maximum was, as row·W + column in int64: see `max_unpool2d`.
+    """
+
+
+@_max_pool_of_rank(3)
+def max_pool3d() -> None:
+    """The maximum of each window of x[N,C,D,H,W]; see `max_pool2d`."""
 
 
 def _places(p: Pool, padded: Node) -> Node:
@@ -229,8 +181,8 @@ def _places(p: Pool, padded: Node) -> Node:
     return number.node
 
 
-@operation
-def avg_pool1d(
+def _avg_pool(
+    rank: int,
     x: TensorLike,
     size: Pair,
     stride: Pair | None = None,
@@ -239,40 +191,27 @@ def avg_pool1d(
     count_include_pad: bool = False,
     divisor_override: float | None = None,
 ) -> Tensor:
+    pool = Pool(rank, x, size, stride, padding, ceil_mode)
+    return mean_of_windows(pool, count_include_pad, divisor_override)
+
+
+@of_rank(1, _avg_pool)
+def avg_pool1d() -> None:
     """The mean of each window of x[N,C,L]; see `avg_pool2d`."""
-    return mean_of_windows(Pool(1, x, size, stride, padding, ceil_mode), count_include_pad, divisor_override)
 
 
-@operation
-def avg_pool2d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = False,
-    divisor_override: float | None = None,
-) -> Tensor:
+@of_rank(2, _avg_pool)
+def avg_pool2d() -> None:
     """The mean of each window of x[N,C,H,W].
 
     Padding does not count, as in Keras; with `count_include_pad` it counts as zeros, which is PyTorch's
     default.  What `ceil_mode` adds never counts.  `divisor_override=1` gives the sum.
     """
-    return mean_of_windows(Pool(2, x, size, stride, padding, ceil_mode), count_include_pad, divisor_override)
 
 
-@operation
-def avg_pool3d(
-    x: TensorLike,
-    size: Pair,
-    stride: Pair | None = None,
-    padding: Padding = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = False,
-    divisor_override: float | None = None,
-) -> Tensor:
+@of_rank(3, _avg_pool)
+def avg_pool3d() -> None:
     """The mean of each window of x[N,C,D,H,W]; see `avg_pool2d`."""
-    return mean_of_windows(Pool(3, x, size, stride, padding, ceil_mode), count_include_pad, divisor_override)
 
 
 def mean_of_windows(p: Pool, count_include_pad: bool, divisor_override: float | None) -> Tensor:
@@ -291,34 +230,15 @@ def mean_of_windows(p: Pool, count_include_pad: bool, divisor_override: float | 
     return apply("div", total, p.sums(area))
 
 
-@operation
-def lp_pool1d(
-    x: TensorLike, norm_type: float, size: Pair, stride: Pair | None = None, ceil_mode: bool = False
+def _lp_pool(
+    rank: int,
+    x: TensorLike,
+    norm_type: float,
+    size: Pair,
+    stride: Pair | None = None,
+    ceil_mode: bool = False,
 ) -> Tensor:
-    """(Σ |x|^p)^(1/p) over each window of x[N,C,L]; see `lp_pool2d`."""
-    return _lp_pool(Pool(1, x, size, stride, 0, ceil_mode), norm_type)
-
-
-@operation
-def lp_pool2d(
-    x: TensorLike, norm_type: float, size: Pair, stride: Pair | None = None, ceil_mode: bool = False
-) -> Tensor:
-    """(Σ |x|^p)^(1/p) over each window of x[N,C,H,W], with p = norm_type ≥ 1; where all is 0, so is the gradient.
-
-    It is a norm for every p; PyTorch, for odd p, adds up powers with their signs.
-    """
-    return _lp_pool(Pool(2, x, size, stride, 0, ceil_mode), norm_type)
-
-
-@operation
-def lp_pool3d(
-    x: TensorLike, norm_type: float, size: Pair, stride: Pair | None = None, ceil_mode: bool = False
-) -> Tensor:
-    """(Σ |x|^p)^(1/p) over each window of x[N,C,D,H,W]; see `lp_pool2d`."""
-    return _lp_pool(Pool(3, x, size, stride, 0, ceil_mode), norm_type)
-
-
-def _lp_pool(p: Pool, norm_type: float) -> Tensor:
+    p = Pool(rank, x, size, stride, 0, ceil_mode)
     if not norm_type >= 1:
         raise ArgumentError(f"norm_type must be a number of 1 or more, not {norm_type!r}")
     powers = power(p.x, 2) if norm_type == 2 else power(apply("abs", p.x), norm_type)
@@ -328,52 +248,25 @@ def _lp_pool(p: Pool, norm_type: float) -> Tensor:
     return apply("where", some, power(apply("where", some, total, 1.0), 1 / norm_type), 0.0)
 
 
-# ---- unpooling -------------------------------------------------------------------------------------------
+@of_rank(1, _lp_pool)
+def lp_pool1d() -> None:
+    """(Σ |x|^p)^(1/p) over each window of x[N,C,L]; see `lp_pool2d`."""
 
 
-@operation
-def max_unpool1d(
-    x: TensorLike,
-    indices: TensorLike,
-    size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    output_size: Sequence[int] | None = None,
-) -> Tensor:
-    """The values x[N,C,L] at the places `indices` of an image of zeros; see `max_unpool2d`."""
-    return _unpool(1, x, indices, size, stride, padding, output_size)
+@of_rank(2, _lp_pool)
+def lp_pool2d() -> None:
+    """(Σ |x|^p)^(1/p) over each window of x[N,C,H,W], with p = norm_type ≥ 1; where all is 0, so is the gradient.
 
-
-@operation
-def max_unpool2d(
-    x: TensorLike,
-    indices: TensorLike,
-    size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    output_size: Sequence[int] | None = None,
-) -> Tensor:
-    """The values x[N,C,H,W] at the places `indices` of an image of zeros: unpooling with switches.
-
-    `indices` are those of `max_pool2d(..., return_indices=True)`.  The image has `output_size`, by default
-    (H − 1)·stride − 2·padding + size.  Where overlapping windows chose one place, their values add up: this is
-    the transpose of the pooling (PyTorch keeps one of them).
-    Source: M. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, arXiv:1311.2901.
+    It is a norm for every p; PyTorch, for odd p, adds up powers with their signs.
     """
-    return _unpool(2, x, indices, size, stride, padding, output_size)
 
 
-@operation
-def max_unpool3d(
-    x: TensorLike,
-    indices: TensorLike,
-    size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    output_size: Sequence[int] | None = None,
-) -> Tensor:
-    """The values x[N,C,D,H,W] at the places `indices` of an image of zeros; see `max_unpool2d`."""
-    return _unpool(3, x, indices, size, stride, padding, output_size)
+@of_rank(3, _lp_pool)
+def lp_pool3d() -> None:
+    """(Σ |x|^p)^(1/p) over each window of x[N,C,D,H,W]; see `lp_pool2d`."""
+
+
+# ---- unpooling -------------------------------------------------------------------------------------------
 
 
 def _unpool(
@@ -381,9 +274,9 @@ def _unpool(
     x: TensorLike,
     indices: TensorLike,
     size: Pair,
-    stride: Pair | None,
-    padding: Pair,
-    output_size: Sequence[int] | None,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    output_size: Sequence[int] | None = None,
 ) -> Tensor:
     t, at = image_of(x, rank, "unpool"), as_tensor(indices)
     if t.shape != at.shape:
@@ -403,3 +296,24 @@ def _unpool(
     flat = (*t.shape[:2], product(t.shape[2:]))
     spread = node(ScatterAdd(2, product(sizes)), reshape(t, flat).node, reshape(at, flat).node)
     return reshape(Tensor(spread), (*t.shape[:2], *sizes))
+
+
+@of_rank(1, _unpool)
+def max_unpool1d() -> None:
+    """The values x[N,C,L] at the places `indices` of an image of zeros; see `max_unpool2d`."""
+
+
+@of_rank(2, _unpool)
+def max_unpool2d() -> None:
+    """The values x[N,C,H,W] at the places `indices` of an image of zeros: unpooling with switches.
+
+    `indices` are those of `max_pool2d(..., return_indices=True)`.  The image has `output_size`, by default
+    (H − 1)·stride − 2·padding + size.  Where overlapping windows chose one place, their values add up: this is
+    the transpose of the pooling (PyTorch keeps one of them).
+    Source: M. Zeiler, R. Fergus, Visualizing and understanding convolutional networks, arXiv:1311.2901.
+    """
+
+
+@of_rank(3, _unpool)
+def max_unpool3d() -> None:
+    """The values x[N,C,D,H,W] at the places `indices` of an image of zeros; see `max_unpool2d`."""

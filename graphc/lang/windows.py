@@ -1,6 +1,7 @@
 """Arguments of everything that slides a window over an image: one number, or one for each spatial axis.
 
-Images are [N, channels, *spatial]: a row of samples, an image, a volume.  One implementation serves them all.
+Images are [N, channels, *spatial]: a row of samples, an image, a volume.  One implementation serves them all;
+`of_rank` makes of it the functions that users call, such as `conv1d`, `conv2d` and `conv3d`.
 
 >>> per_axis(3, 2, "stride"), per_axis((1, 2), 2, "stride")
 ((3, 3), (1, 2))
@@ -10,15 +11,25 @@ Images are [N, channels, *spatial]: a row of samples, an image, a volume.  One i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Concatenate, ParamSpec, TypeVar
 
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.dims import Index
 from graphc.ir.types import Shape
+from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor, TensorLike, as_tensor
 
 __all__: list[str] = []
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Header = Callable[[], None]
+"""A name and its documentation."""
 Pair = int | Sequence[int]
 Padding = int | str | Sequence[int | Sequence[int]]
 
@@ -103,3 +114,31 @@ def known_sizes(shape: Shape, what: str) -> tuple[int, ...]:
         named = next(d for d in shape if not isinstance(d, int))
         raise ShapeError(f"{what} needs known sizes, not {named}", fix="give the image a height and a width")
     return sizes
+
+
+def of_rank(rank: int, family: Callable[Concatenate[int, P], R]) -> Callable[[Header], Callable[P, R]]:
+    """Make a function of the language, for images of so many spatial axes, of its name and its documentation.
+
+    `family` computes it; its first argument is the rank, the others are those of the new function.
+    """
+    assert isinstance(family, FunctionType)
+    signature = inspect.signature(family)
+    _, *others = signature.parameters.values()
+
+    def make(header: Header) -> Callable[P, R]:
+        # A copy under the public name: where an argument is missing, Python's own error tells that name.
+        named = FunctionType(family.__code__, family.__globals__, argdefs=family.__defaults__)
+        named.__qualname__, named.__kwdefaults__ = header.__qualname__, family.__kwdefaults__
+
+        @functools.wraps(header)
+        def function(*args: P.args, **kwargs: P.kwargs) -> R:
+            result: R = named(rank, *args, **kwargs)
+            return result
+
+        function.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
+        function.__annotations__ = {p.name: p.annotation for p in others} | {
+            "return": signature.return_annotation
+        }
+        return operation(function)
+
+    return make
