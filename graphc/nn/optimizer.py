@@ -142,6 +142,12 @@ class Optimizer(ABC):
         self.state.append(made)
         return made
 
+    def running_mean(self, name: str, p: Parameter, keep: float, new: Tensor, result: Updates) -> Tensor:
+        """m ← keep·m + (1 − keep)·new, in a new state parameter m: what it becomes."""
+        m = self.remember(name, p)
+        result[m] = keep * m + (1.0 - keep) * new
+        return result[m]
+
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         if self.clipvalue is not None:
             return [apply("clip", g, -self.clipvalue, self.clipvalue) for g in gradients]

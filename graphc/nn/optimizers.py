@@ -124,9 +124,9 @@ class Adadelta(Optimizer):
         self.rho, self.epsilon = rho, epsilon
 
     def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
-        a, b = self.remember("accumulated_gradient", p), self.remember("accumulated_step", p)
-        result[a] = self.rho * a + (1.0 - self.rho) * apply("square", g)
-        delta = apply("sqrt", b + self.epsilon) * g / apply("sqrt", result[a] + self.epsilon)
+        a = self.running_mean("accumulated_gradient", p, self.rho, apply("square", g), result)
+        b = self.remember("accumulated_step", p)
+        delta = apply("sqrt", b + self.epsilon) * g / apply("sqrt", a + self.epsilon)
         result[b] = self.rho * b + (1.0 - self.rho) * apply("square", delta)
         return p - self.rate(p) * delta
 
@@ -156,13 +156,10 @@ class RMSprop(Optimizer):
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
 
     def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
-        a = self.remember("mean_square", p)
-        result[a] = self.rho * a + (1.0 - self.rho) * apply("square", g)
-        size = result[a]
+        size = self.running_mean("mean_square", p, self.rho, apply("square", g), result)
         if self.centered:
-            m = self.remember("mean", p)
-            result[m] = self.rho * m + (1.0 - self.rho) * g
-            size = size - apply("square", result[m])
+            m = self.running_mean("mean", p, self.rho, g, result)
+            size = size - apply("square", m)
         change = self.rate(p) * g / apply("sqrt", size + self.epsilon)
         if self.momentum == 0.0:
             return p - change
@@ -204,10 +201,9 @@ class Adam(Optimizer):
         self._corrected = self.eta * apply("sqrt", shrink_2) / shrink_1
 
     def step(self, p: Parameter, g: Tensor, result: Updates) -> Tensor:
-        m, v = self.remember("m", p), self.remember("v", p)
-        result[m] = self.beta_1 * m + (1.0 - self.beta_1) * g
-        result[v] = self.beta_2 * v + (1.0 - self.beta_2) * apply("square", g)
-        return p - cast(self._corrected, p.dtype) * result[m] / (apply("sqrt", result[v]) + self.epsilon)
+        m = self.running_mean("m", p, self.beta_1, g, result)
+        v = self.running_mean("v", p, self.beta_2, apply("square", g), result)
+        return p - cast(self._corrected, p.dtype) * m / (apply("sqrt", v) + self.epsilon)
 
     def __repr__(self) -> str:
         return self.written(f"beta_1={self.beta_1}", f"beta_2={self.beta_2}")
