@@ -28,10 +28,17 @@ from graphc.nn.layers.layer import Layer, check_image, padding_of, short, writte
 
 
 class _Pool(Layer):
-    """What all layers that pool windows have in common."""
+    """What all layers that pool have in common: their function, and for how many spatial axes."""
 
-    rank: ClassVar[int] = 2
+    rank: ClassVar[int]
     function: ClassVar[Callable[..., Tensor]]
+
+    def check(self, x: Tensor) -> None:
+        check_image(self, x, self.rank)
+
+
+class _WindowPool(_Pool):
+    """What all layers that pool windows have in common."""
 
     @operation
     def __init__(
@@ -46,9 +53,6 @@ class _Pool(Layer):
         self.strides = self.pool_size if strides is None else per_axis(strides, self.rank, "strides")
         self.padding = padding_of(padding)
 
-    def check(self, x: Tensor) -> None:
-        check_image(self, x, self.rank)
-
     def call(self, x: Tensor) -> Tensor:
         return type(self).function(x, self.pool_size, self.strides, self.padding)
 
@@ -57,55 +61,49 @@ class _Pool(Layer):
         return written(type(self).__name__, short(self.pool_size), strides, self.padding.replace("valid", ""))
 
 
-class MaxPool1D(_Pool):
+class MaxPool1D(_WindowPool):
     """The maximum of each window of x[N, c, length]; strides are the window's size unless given."""
 
     kind, rank, function = "max_pool1d", 1, staticmethod(max_pool1d)
 
 
-class MaxPool2D(_Pool):
+class MaxPool2D(_WindowPool):
     """The maximum of each window of x[N, c, h, w]; strides are the window's size unless given."""
 
     kind, rank, function = "max_pool2d", 2, staticmethod(max_pool2d)
 
 
-class MaxPool3D(_Pool):
+class MaxPool3D(_WindowPool):
     """The maximum of each window of x[N, c, depth, h, w]; strides are the window's size unless given."""
 
     kind, rank, function = "max_pool3d", 3, staticmethod(max_pool3d)
 
 
-class AvgPool1D(_Pool):
+class AvgPool1D(_WindowPool):
     """The mean of each window of x[N, c, length]; padding does not count."""
 
     kind, rank, function = "avg_pool1d", 1, staticmethod(avg_pool1d)
 
 
-class AvgPool2D(_Pool):
+class AvgPool2D(_WindowPool):
     """The mean of each window of x[N, c, h, w]; padding does not count."""
 
     kind, rank, function = "avg_pool2d", 2, staticmethod(avg_pool2d)
 
 
-class AvgPool3D(_Pool):
+class AvgPool3D(_WindowPool):
     """The mean of each window of x[N, c, depth, h, w]; padding does not count."""
 
     kind, rank, function = "avg_pool3d", 3, staticmethod(avg_pool3d)
 
 
-class _GlobalPool(Layer):
+class _GlobalPool(_Pool):
     """What all layers that pool the whole image have in common."""
-
-    rank: ClassVar[int] = 2
-    function: ClassVar[Callable[..., Tensor]]
 
     @operation
     def __init__(self, keepdims: bool = False, name: str | None = None) -> None:
         super().__init__(name)
         self.keepdims = keepdims
-
-    def check(self, x: Tensor) -> None:
-        check_image(self, x, self.rank)
 
     def call(self, x: Tensor) -> Tensor:
         return type(self).function(x, self.keepdims)
