@@ -139,6 +139,11 @@ def trigamma(x: Value) -> Value:
     return select(x < LARGE, middle, large)
 
 
+def _is_even(s: Value) -> Value:
+    half = s * 0.5
+    return rint(half).equals(half)
+
+
 def _inverse_power(a: Value, s: Value, scale: Value) -> Value:
     """e^scale / a^s for 0 < a < ∞: the exponent is a sum of two numbers."""
     high, low = log_pair(a)
@@ -159,8 +164,7 @@ def scaled_zeta(body: Body) -> Value:
     factorial = select(large, 1.0, factorial)
     scale = select(large, lgamma(s), 0.0)
     first = select(x.equals(0.0), copysign(body.real(math.inf), x), _inverse_power(absolute(x), s, scale))
-    half = s * 0.5
-    first = select(rint(half).equals(half), absolute(first), first)
+    first = select(_is_even(s), absolute(first), first)
     few = x < fma(s, 2.0, float(_TERMS))
     y = select(few, x + float(_TERMS), x)
     reciprocal = 1.0 / y
@@ -190,8 +194,7 @@ def polygamma(n: Value, x: Value, zeta: str) -> Value:
     fraction = x - floor
     forward = hurwitz(select(negative, fraction, x))
     back = hurwitz(select(negative, (floor + 1.0) - x, 1.0)) - hurwitz(select(negative, 1.0 - x, 1.0))
-    half = s * 0.5
-    even = rint(half).equals(half)
+    even = _is_even(s)
     both = select(even, forward + back, forward - back)
     # At a negative integer, an odd derivative has a pole of two signs.
     pole = negative & fraction.equals(0.0) & ~even
