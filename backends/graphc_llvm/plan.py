@@ -54,6 +54,7 @@ NEAR = 8  # elements between lanes, such that several are in one cache line
 PACKING = 2.2  # cycles an element
 STREAMS = 8  # rows of memory that the first cache and its prefetcher follow at once
 MEASURE = (64, 1)  # what named dimensions are taken to be
+PAIRS = ((2, 2), (3, 3), (4, 4), (5, 5), (5, 4), (4, 5), (4, 2), (2, 4))  # tiles around a reduction in lanes
 IRREGULAR = 1 << 20  # the stride of an access that is not affine, or whose stride is a named dimension
 
 
@@ -140,9 +141,16 @@ def masked_lanes(extent: Index, lanes: int, unit: int) -> int:
 
 
 def unit_lanes(nest: tuple[Stmt, ...], machine: Machine) -> int:
-    """Elements of one machine vector, for the widest float of a nest (the widest integer, without floats)."""
-    found = {s.temp.dtype for s in walk(nest) if isinstance(s, Load | Let | LetIndex)}
-    found |= {s.buffer.dtype for s in walk(nest) if isinstance(s, Store | Accumulate)}
+    """Elements of one machine vector, for the widest float of a nest (the widest integer, without floats).
+
+    A scalar from outside, such as a learning rate, is one element for all lanes and does not count.
+    """
+    found = {s.temp.dtype for s in walk(nest) if isinstance(s, Let | LetIndex)}
+    found |= {
+        s.buffer.dtype
+        for s in walk(nest)
+        if isinstance(s, Store | Accumulate) or (isinstance(s, Load) and s.index)
+    }
     if DType.F64 in found or (DType.I64 in found and DType.F32 not in found):
         return machine.lanes(DType.F64)
     return machine.lanes(DType.F32)
@@ -268,7 +276,7 @@ class Model:
                 yield ((v, size),)
         if var in self.inner:
             for v, u in itertools.combinations(useful, 2):
-                for a, b in ((2, 2), (3, 3), (4, 4), (5, 4), (4, 2), (2, 4)):
+                for a, b in PAIRS:
                     fits = vectors * (a * b + min(a, b)) + 1 <= self.machine.vector_registers
                     if fits and _at_least(self.outer[v], a) and _at_least(self.outer[u], b):
                         yield ((v, a), (u, b))

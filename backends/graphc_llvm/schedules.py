@@ -35,7 +35,7 @@ kernel k(x: f32[32*N] in, y: f32[32*N] out)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Concatenate, ParamSpec
 
@@ -123,6 +123,7 @@ class Scheduler:
 
     def nest(self, var: str) -> None:
         """Schedule one outermost loop."""
+        self.descend(var)
         var = self.fuse(var)
         nest = Nest.of(self.loop(var))
         if nest is None:
@@ -133,6 +134,21 @@ class Scheduler:
             plan = choose(nest, self.machine)
             if not (self.attempt(lambda: Tiling(self, nest, plan).apply()) or self.attempt_plain(nest, plan)):
                 self.innermost(var)
+
+    def descend(self, var: str) -> None:
+        """Put the loops of each reduction in the order of memory: the one with the smallest steps is innermost."""
+        nest = Nest.of(self.loop(var))
+        for chain in nest.chains if nest is not None else ():
+            order = [f.var for f in chain.loops]
+            steps = {v: sum(abs(t) for s in chain.body for t in _steps(s, v)) for v in order}
+            self.attempt(lambda o=order, t=steps: self._descend(o, t))  # type: ignore[misc]
+
+    def _descend(self, order: list[str], steps: Mapping[str, int]) -> None:
+        for end in range(len(order) - 1, 0, -1):
+            for k in range(end):
+                if steps[order[k]] < steps[order[k + 1]]:
+                    self.do(reorder, order[k], order[k + 1])
+                    order[k], order[k + 1] = order[k + 1], order[k]
 
     def attempt_plain(self, nest: Nest, plan: Plan) -> bool:
         """The plan without its tile and its copies."""
@@ -404,8 +420,14 @@ def _loops(body: tuple[Stmt, ...]) -> bool:
     return any(isinstance(s, For) for s in body)
 
 
-def _step(s: Store, var: str) -> Index | None:
-    """Elements between the stores of neighbouring iterations, None if that is not the same everywhere."""
+def _steps(s: Stmt, var: str) -> tuple[int, ...]:
+    """Elements between the loads of neighbouring iterations, of a statement that loads and where that is known."""
+    step = _step(s, var) if isinstance(s, Load) and s.buffer.space is Space.MEMORY else None
+    return (step,) if isinstance(step, int) else ()
+
+
+def _step(s: Load | Store, var: str) -> Index | None:
+    """Elements between the accesses of neighbouring iterations, None if that is not the same everywhere."""
     total: Index = 0
     for e, stride in zip(s.index, s.buffer.strides(), strict=True):
         c = coefficient(e, var)

@@ -47,6 +47,7 @@ from graphc.ops.recurrence import Recurrence
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.window import Window, WindowPick, WindowScatter
 from graphc.passes.fuse import Body, Cluster, is_leaf, storage
+from graphc.passes.layout import Order, permuted
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,15 @@ class Place:
         return Place(self.position, step * type.elements + self.offset)
 
 
-def assemble(graph: Graph, clusters: Sequence[Cluster]) -> tuple[Program, Layout]:
-    """The program of a graph, and where inputs, outputs and parameters are in its buffers."""
+def assemble(
+    graph: Graph, clusters: Sequence[Cluster], orders: Mapping[Node, Order] | None = None
+) -> tuple[Program, Layout]:
+    """The program of a graph, and where inputs, outputs and parameters are in its buffers.
+
+    `orders` says how the axes of temporaries lie in memory that are not row-major (see `graphc.passes.layout`).
+    """
     table = _Table({d for n in graph.nodes for d in n.type.dims})
-    top = _Assembly(graph, clusters, table)
+    top = _Assembly(graph, clusters, table, orders or {})
     for n in graph.inputs:
         assert isinstance(n.op, Input)
         top.add(n, n.op.title, "input")
@@ -99,10 +105,12 @@ class _Table:
         self.taken = taken
         self.kernels = self.loops = 0
 
-    def add(self, title: str, type: TensorType, role: Role, value: Array | None = None) -> int:
+    def add(
+        self, title: str, type: TensorType, role: Role, value: Array | None = None, order: Order | None = None
+    ) -> int:
         """A new buffer; its name is made an identifier, and unique."""
         name = self.unique(title, "{}_{}", 2)
-        self.buffers.append(ProgramBuffer(name, type.dtype, type.shape, role, value))
+        self.buffers.append(ProgramBuffer(name, type.dtype, permuted(type.shape, order), role, value))
         return len(self.buffers) - 1
 
     def unique(self, title: str, form: str, first: int) -> str:
@@ -128,8 +136,11 @@ class _Table:
 class _Assembly:
     """The steps of one graph: the program's own, or the block of a loop or a branch."""
 
-    def __init__(self, graph: Graph, clusters: Sequence[Cluster], table: _Table) -> None:
+    def __init__(
+        self, graph: Graph, clusters: Sequence[Cluster], table: _Table, orders: Mapping[Node, Order]
+    ) -> None:
         self.graph = graph
+        self.orders = orders
         self.clusters = list(clusters)
         self.table = table
         self.owner = {r: c for c in clusters for r in c.roots}
@@ -176,7 +187,7 @@ class _Assembly:
 
     def add(self, n: Node, title: str, role: Role, value: Array | None = None) -> Place:
         """A new buffer for a node, which has its name."""
-        place = Place(self.table.add(title, n.type, role, value))
+        place = Place(self.table.add(title, n.type, role, value, self.orders.get(n)))
         return self.put(n, self.table.buffers[place.position].name, place)
 
     def put(self, n: Node, title: str, place: Place) -> Place:
@@ -261,7 +272,7 @@ class _Assembly:
         """Lower a cluster and bind its parameters to buffers."""
         for x in c.inputs:
             self.place_of(x)
-        kernel = lower(c, self.table.kernel_name(c.roots[-1].op.label), self.titles, updated)
+        kernel = lower(c, self.table.kernel_name(c.roots[-1].op.label), self.titles, updated, self.orders)
         by_title = {self.titles[n]: self.places[n] for n in (*c.inputs, *c.roots)}
         traffic: Index = 0
         for p in kernel.parameters:
@@ -339,7 +350,7 @@ class _Assembly:
         self, body: Body, given: Sequence[tuple[str, Place]], outputs: Sequence[Place]
     ) -> tuple[Step, ...]:
         """The steps of a block, whose slots are these places under these names."""
-        block = _Assembly(body.graph, body.clusters, self.table)
+        block = _Assembly(body.graph, body.clusters, self.table, {})
         for slot, (title, place) in zip(body.graph.inputs, given, strict=True):
             block.put(slot, title, place)
         block.assemble(outputs)

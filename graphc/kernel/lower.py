@@ -56,23 +56,35 @@ from graphc.kernel.ir import (
 )
 from graphc.ops.scalar import PRIMS
 from graphc.passes.fuse import Cluster
+from graphc.passes.layout import Order, permuted
 
 
 def lower(
-    cluster: Cluster, name: str, titles: Mapping[Node, str], updated: Mapping[Node, Node] | None = None
+    cluster: Cluster,
+    name: str,
+    titles: Mapping[Node, str],
+    updated: Mapping[Node, Node] | None = None,
+    orders: Mapping[Node, Order] | None = None,
 ) -> Kernel:
     """The kernel of a cluster.
 
     `titles` names the buffers; `updated` maps a root to the parameter whose buffer it overwrites, so that a
-    kernel that reads and replaces a parameter has one `inout` buffer for both.
+    kernel that reads and replaces a parameter has one `inout` buffer for both.  `orders` are the axes in the
+    order in which they lie in memory, for buffers that are not row-major (see `graphc.passes.layout`).
     """
-    return _Lowering(cluster, titles, updated or {}).kernel(name)
+    return _Lowering(cluster, titles, updated or {}, orders or {}).kernel(name)
 
 
 class _Lowering:
     """The services that operations ask for (`graphc.ir.loops.LoopBuilder`), over lists of statements."""
 
-    def __init__(self, cluster: Cluster, titles: Mapping[Node, str], updated: Mapping[Node, Node]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        titles: Mapping[Node, str],
+        updated: Mapping[Node, Node],
+        orders: Mapping[Node, Order],
+    ) -> None:
         self.cluster = cluster
         self.inside = set(cluster.nodes)
         dims = {d for n in (*cluster.inputs, *cluster.nodes) for d in n.type.dims}
@@ -80,13 +92,14 @@ class _Lowering:
         self.counts: dict[str, int] = {}
         self.buffers: dict[Node, Buffer] = {}
         self.access: dict[Buffer, Access] = {}
+        self.orders: dict[str, Order] = {}
         for n in cluster.inputs:
-            self.buffers[n] = Buffer(titles[n], n.type.dtype, n.type.shape)
+            self.buffers[n] = self._buffer(n, titles[n], orders)
             self.access[self.buffers[n]] = "in"
         self.targets: dict[Node, Buffer] = {}
         for r in cluster.roots:
             held = self.buffers.get(updated[r]) if r in updated else None
-            self.targets[r] = held or Buffer(titles[r], r.type.dtype, r.type.shape)
+            self.targets[r] = held or self._buffer(r, titles[r], orders)
             self.access[self.targets[r]] = "inout" if held else "out"
         self.bodies: list[list[Stmt]] = [[]]
         self.memo: list[dict[tuple[Node, tuple[Index, ...]], Atom]] = [{}]
@@ -94,13 +107,14 @@ class _Lowering:
         self.serving: list[Node] = []
         self.loop_prefix = "i"
         self.root = cluster.roots[-1]
+        self.walk = orders.get(self.root, tuple(range(self.root.type.rank)))
 
     def kernel(self, name: str) -> Kernel:
         if self.root.op.scatters:
             self.serving.append(self.root)
             self.root.op.nest(self.root, self)
         else:
-            self.nest(tuple(d for d in self.root.type.shape if d != 1), self._store_roots)
+            self.nest(self.root.type.shape, self._store_roots)
         parameters = tuple(Parameter(b, access) for b, access in self.access.items())
         return Kernel(name, parameters, tuple(self.bodies[0]), tuple(self.cluster.nodes))
 
@@ -108,7 +122,7 @@ class _Lowering:
         self.loop_prefix = "r"
 
         def place_in(n: Node) -> tuple[Index, ...]:
-            kept = iter(index)
+            kept = iter(i for i, d in zip(index, self.root.type.shape, strict=True) if d != 1)
             return tuple(0 if d == 1 else next(kept) for d in n.type.shape)
 
         # The node with loops of its own comes first, so that what follows it is one epilogue.
@@ -117,7 +131,7 @@ class _Lowering:
             self.value(heavy, place_in(heavy))
         values = [(r, place_in(r), self.value(r, place_in(r))) for r in self.cluster.roots]
         for r, place, value in values:
-            self._emit(Store(self.targets[r], place, cast(Atom, value), (r,)))
+            self._emit(Store(self.targets[r], self._at(self.targets[r], place), cast(Atom, value), (r,)))
 
     # What operations ask for.
 
@@ -137,7 +151,7 @@ class _Lowering:
         if buffer is None:
             raise InternalError(f"the kernel of {self.root.op.label} has no buffer for {node!r}")
         temp = self._temp(buffer.dtype)
-        self._emit(Load(temp, buffer, index, self._nodes()))
+        self._emit(Load(temp, buffer, self._at(buffer, index), self._nodes()))
         self.memo[-1][key] = temp
         return temp
 
@@ -180,16 +194,17 @@ class _Lowering:
             self._emit(For(var, 0, extent, body, nodes=self._nodes()))
 
     def nest(self, shape: tuple[Index, ...], body: Callable[[tuple[Index, ...]], None]) -> None:
-        index: list[Index] = []
+        # The loops are opened in the order in which the result lies in memory.
+        walk = self.walk if len(self.walk) == len(shape) else tuple(range(len(shape)))
+        index: dict[int, Index] = {}
 
         def enter(k: int) -> None:
             if k == len(shape):
-                body(tuple(index))
+                body(tuple(index[a] for a in range(len(shape))))
                 return
-            with self.loop(shape[k]) as i:
-                index.append(i)
+            with self.loop(shape[walk[k]]) as i:
+                index[walk[k]] = i
                 enter(k + 1)
-                index.pop()
 
         enter(0)
 
@@ -213,19 +228,31 @@ class _Lowering:
         return temp
 
     def store(self, index: tuple[Index, ...], value: Element) -> None:
-        self._emit(Store(self.targets[self.root], index, cast(Atom, value), self._nodes()))
+        target = self.targets[self.root]
+        self._emit(Store(target, self._at(target, index), cast(Atom, value), self._nodes()))
 
     def accumulate_at(self, index: tuple[Index, ...], op: str, value: Element) -> None:
         target = self.targets[self.root]
-        self._emit(Accumulate(target, index, cast(AccumulateOp, op), (cast(Atom, value),), self._nodes()))
+        place, given = self._at(target, index), (cast(Atom, value),)
+        self._emit(Accumulate(target, place, cast(AccumulateOp, op), given, self._nodes()))
 
     def result(self, index: tuple[Index, ...]) -> Element:
         target = self.targets[self.root]
         temp = self._temp(target.dtype)  # never remembered: a store may lie between two reads
-        self._emit(Load(temp, target, index, self._nodes()))
+        self._emit(Load(temp, target, self._at(target, index), self._nodes()))
         return temp
 
     # Names and places.
+
+    def _buffer(self, n: Node, title: str, orders: Mapping[Node, Order]) -> Buffer:
+        """The buffer of a node, whose axes are in the order in which they lie in memory."""
+        if n in orders:
+            self.orders[title] = orders[n]
+        return Buffer(title, n.type.dtype, permuted(n.type.shape, orders.get(n)))
+
+    def _at(self, buffer: Buffer, index: tuple[Index, ...]) -> tuple[Index, ...]:
+        """The index into a buffer of the element that is at an index of its node."""
+        return permuted(index, self.orders.get(buffer.name))
 
     def _emit(self, stmt: Stmt) -> None:
         self.bodies[-1].append(stmt)

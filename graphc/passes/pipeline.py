@@ -46,7 +46,7 @@ from graphc.passes.rules_stability import REPLACED
 ROUNDS = 4
 """The most rounds that are run; two are usual, and each finds less than the one before."""
 
-LATER = ("fuse",)
+LATER = ("fuse", "layout")
 """Passes of later levels, which read the same `disable`."""
 
 

@@ -27,6 +27,7 @@ from graphc.kernel.verify import verify
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor
 from graphc.passes.fuse import fuse
+from graphc.passes.layout import arrange
 from graphc.passes.pipeline import optimize
 from graphc.runtime.backends import load
 from graphc.runtime.cache import default_cache
@@ -81,8 +82,10 @@ def compile(
     if backend != "reference":
         with log.timed("fuse"):
             clusters = fuse(optimized, log, enabled="fuse" not in disable)
+        with log.timed("layout"):
+            orders = arrange(optimized, clusters, log, enabled="layout" not in disable)
         with log.timed("lower"):
-            program, layout = assemble(optimized, clusters)
+            program, layout = assemble(optimized, clusters, orders)
             _verify(program)
         executable: Executable
         with log.timed(backend):

@@ -1,0 +1,282 @@
+"""Level 4, layout: the order in which the axes of a temporary lie in memory.  No node is changed.
+
+Inputs, outputs and parameters are row-major, as the caller has them; what lies between kernels is the compiler's.
+An order lists the axes as they lie in memory, the innermost last: `(1, 2, 3, 0)` stores x[N,C,H,W] as [C,H,W,N].
+
+A convolution of many images is fastest where one vector holds the same place of several images: its loads and
+stores are whole vectors at any stride and any width, and weights are broadcast.  So the axis of the images is
+moved to the innermost place, in every temporary that has it.  Which axis that is in which node follows from the
+operations: `Axes` is a partition of all axes of all nodes into those that are walked together.
+
+| cost, in vector operations                      | counted for                                                     |
+|-------------------------------------------------|-----------------------------------------------------------------|
+| arithmetic ÷ share of the lanes that are filled | each convolution, along its images and along its rows           |
+| additions across the lanes                      | gradients to the weights, which sum over the images             |
+| moves of elements                               | row-major arrays with the axis, in kernels that have moved ones |
+
+The axis is moved where that costs less.  A reshape renames a buffer: where it merges or splits the axis, the buffer
+stays row-major.
+
+>>> import graphc as gc
+>>> from graphc.passes.fuse import fuse
+>>> x, w = gc.input("x", (64, 20, 18, 18), "float32"), gc.input("w", (50, 20, 5, 5), "float32")
+>>> y = gc.tanh(gc.conv2d(gc.exp(x), w))
+>>> graph, log = Graph("f", (x.node, w.node), (gc.sum(y * gc.sum(y)).node,)), Log()
+>>> for n, order in arrange(graph, fuse(graph, log), log).items():
+...     print(n.op.label, n.type, order)
+exp f32[64,20,18,18] (1, 2, 3, 0)
+tanh f32[64,50,14,14] (1, 2, 3, 0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import TypeAlias, TypeVar
+
+from graphc.ir.dims import Index, product
+from graphc.ir.graph import Graph
+from graphc.ir.node import Node
+from graphc.ops.conv import Conv
+from graphc.ops.elementwise import Cast, Elementwise
+from graphc.ops.reduce import Reduce
+from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
+from graphc.ops.window import Window, WindowPick, WindowScatter
+from graphc.passes.fuse import Cluster, is_alias, storage
+from graphc.passes.log import Log
+
+Order: TypeAlias = tuple[int, ...]
+"""Axes in the order in which they lie in memory, the innermost last."""
+
+Axis: TypeAlias = tuple[Node, int]
+T = TypeVar("T")
+
+LANES = 64
+"""Bytes of a vector; a loop that fills half of one costs half."""
+
+ROWS = 0.85
+"""The share of its speed that a convolution reaches in vectors along its rows: windows overlap, edges are masked."""
+
+ACROSS = 4.0
+"""Operations that it costs to add up the lanes of one element of the result."""
+
+MOVE = 2.0
+"""Operations that it costs to bring one element from one order into another."""
+
+
+def permuted(values: tuple[T, ...], order: Order | None) -> tuple[T, ...]:
+    """Values for each axis, in the order of the axes in memory."""
+    return values if order is None else tuple(values[a] for a in order)
+
+
+def arrange(
+    graph: Graph, clusters: Sequence[Cluster], log: Log, *, enabled: bool = True
+) -> dict[Node, Order]:
+    """The order of each temporary that is not row-major."""
+    convolutions = [n for n in graph.nodes if isinstance(n.op, Conv)]
+    if not enabled or not convolutions:
+        return {}
+    axes = Axes(graph)
+    known = axes.classes()
+    choice = _Choice(graph, clusters, convolutions)
+    orders: dict[Node, Order] = {}
+    classes = [known[top] for top in dict.fromkeys(axes.find((n, 0)) for n in convolutions)]
+    worth = [(gain(choice, members, choice.orders(members)), members) for members in classes]
+    for value, members in sorted(worth, key=lambda w: -w[0]):
+        found = {n: order for n, order in choice.orders(members).items() if n not in orders}
+        if value > 0 and gain(choice, members, found) > 0:
+            orders |= found
+            stored = tuple(n for n in found if not is_alias(n))
+            size = members[0][0].type.shape[members[0][1]]
+            text = f"{len(stored)} temporaries have their axis of {size} innermost, as vectors of images"
+            log.add("layout", "images-innermost", text, after=stored)
+    return orders
+
+
+class _Choice:
+    """What the pass asks about a graph and its kernels."""
+
+    def __init__(self, graph: Graph, clusters: Sequence[Cluster], convolutions: Sequence[Node]) -> None:
+        self.convolutions: dict[Axis, list[Node]] = {}
+        for n in convolutions:
+            for axis in ((n, 0), (n.src[0], 2)):
+                self.convolutions.setdefault(axis, []).append(n)
+        self.reads = {n: c.inputs for c in clusters for n in c.nodes if isinstance(n.op, Conv)}
+        self.fixed = _fixed(graph, clusters)
+        self.renamed = _renamed(graph)
+        self.kernels: dict[Node, list[Cluster]] = {}
+        self.stored: set[Node] = set()
+        for c in clusters:
+            for n in (*c.inputs, *c.roots):
+                self.kernels.setdefault(n, []).append(c)
+            if not c.bodies:
+                self.stored.update(c.roots)
+
+    def orders(self, members: Sequence[Axis]) -> dict[Node, Order]:
+        """The orders of temporaries with this axis innermost, and of the reshapes that rename them."""
+        found: dict[Node, Order] = {}
+        held: dict[Node, list[int]] = {}
+        for n, k in members:
+            held.setdefault(n, []).append(k)
+        for n, places in held.items():
+            if n not in self.stored or n in self.fixed or len(places) != 1:
+                continue
+            order = (*(k for k in range(n.type.rank) if k != places[0]), places[0])
+            carried = {m: _carried(order, m) for m in self.renamed.get(n, ())}
+            if None not in carried.values() and order != tuple(range(n.type.rank)):
+                found |= {n: order, **{m: o for m, o in carried.items() if o is not None}}
+        return found
+
+
+def _fixed(graph: Graph, clusters: Sequence[Cluster]) -> set[Node]:
+    """Nodes whose buffers are not the compiler's own, or are shared with the steps of a loop or a branch."""
+    fixed = {storage(n) for n in (*graph.outputs, *(v for _, v in graph.updates))}
+    for c in clusters:
+        if c.bodies:
+            fixed |= {storage(x) for x in (*c.inputs, *c.roots)}
+    return fixed
+
+
+def _renamed(graph: Graph) -> dict[Node, list[Node]]:
+    """For each stored node the reshapes that are other names for its buffer."""
+    found: dict[Node, list[Node]] = {}
+    for n in graph.nodes:
+        if is_alias(n):
+            found.setdefault(storage(n), []).append(n)
+    return found
+
+
+def _carried(order: Order, renamed: Node) -> Order | None:
+    """The order of a reshape of a buffer with one axis moved innermost, None where the reshape cuts that axis."""
+    axis: int | None = order[-1]
+    chain = [renamed]
+    while is_alias(chain[-1].src[0]):
+        chain.append(chain[-1].src[0])
+    for n in reversed(chain):
+        kept = dict(matched(n.src[0].type.shape, n.type.shape))
+        axis = None if axis is None else kept.get(axis)
+    if axis is None:
+        return None
+    return (*(k for k in range(renamed.type.rank) if k != axis), axis)
+
+
+def matched(before: Sequence[Index], after: Sequence[Index]) -> Iterator[tuple[int, int]]:
+    """The axes that a reshape neither merges nor splits.
+
+    >>> list(matched((64, 50, 7, 7), (64, 2450)))
+    [(0, 0)]
+    """
+    left = [(k, d) for k, d in enumerate(before) if d != 1]
+    right = [(k, d) for k, d in enumerate(after) if d != 1]
+    while left and right:
+        (i, a), (j, b) = left.pop(0), right.pop(0)
+        whole = a == b
+        while a != b:
+            rest = left if isinstance(a, int) and isinstance(b, int) and a < b else right
+            if not rest or not (isinstance(a, int) and isinstance(b, int) and isinstance(rest[0][1], int)):
+                return
+            if rest is left:
+                a *= rest.pop(0)[1]
+            else:
+                b *= rest.pop(0)[1]
+        if whole:
+            yield i, j
+
+
+class Axes:
+    """The axes of all nodes of a graph, in classes of those that an element of one moves along with the other's."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.parent: dict[Axis, Axis] = {}
+        self.known = [(n, k) for n in graph.nodes for k in range(n.type.rank)]
+        for n in graph.nodes:
+            for a, b in _together(n):
+                first, second = self.find(a), self.find(b)
+                if first != second:
+                    self.parent[second] = first
+
+    def find(self, axis: Axis) -> Axis:
+        """The representative of the class of an axis."""
+        top = axis
+        while top in self.parent:
+            top = self.parent[top]
+        while axis != top:
+            self.parent[axis], axis = top, self.parent[axis]
+        return top
+
+    def classes(self) -> dict[Axis, list[Axis]]:
+        """For each representative its class, in the order of the graph."""
+        found: dict[Axis, list[Axis]] = {}
+        for axis in self.known:
+            found.setdefault(self.find(axis), []).append(axis)
+        return found
+
+
+def _together(n: Node) -> Iterator[tuple[Axis, Axis]]:
+    """Pairs of axes, of a node and its operands, that its loops walk together."""
+    rank = range(n.type.rank)
+    match n.op:
+        case Elementwise() | Cast() | Pad() | Slice() | Concat() | Window() | WindowPick() | WindowScatter():
+            yield from (((n, k), (s, k)) for s in n.src for k in rank if s.type.rank == n.type.rank)
+        case Transpose(perm=perm):
+            yield from (((n, k), (n.src[0], perm[k])) for k in rank)
+        case Expand():
+            lead = n.type.rank - n.src[0].type.rank
+            for k, d in enumerate(n.src[0].type.shape):
+                if d != 1:
+                    yield (n, lead + k), (n.src[0], k)
+        case Reshape():
+            for i, j in matched(n.src[0].type.shape, n.type.shape):
+                yield (n, j), (n.src[0], i)
+        case Reduce(axes=axes):
+            kept = (k for k in range(n.src[0].type.rank) if k not in axes)
+            yield from (((n, k), (n.src[0], a)) for k, a in enumerate(kept))
+        case Conv():
+            x, w = n.src
+            yield from (
+                ((n, 0), (x, 0)),
+                ((n, 1), (x, 1)),
+                ((n, 1), (w, 0)),
+                ((n, 2), (w, 1)),
+                ((x, 2), (w, 2)),
+            )
+        case _:
+            return
+
+
+def _filled(extent: Index, lanes: int) -> float:
+    """The share of the lanes that do work, in vectors of this many along an axis."""
+    if not isinstance(extent, int) or extent < 1:
+        return 1.0
+    return extent / (-(-extent // lanes) * lanes)
+
+
+def gain(choice: _Choice, members: Sequence[Axis], found: Mapping[Node, Order]) -> float:
+    """Vector operations that are saved by an axis being innermost in the buffers that were found."""
+    if not found:
+        return 0.0
+    reading = [(n, axis) for axis in members for n in choice.convolutions.get(axis, ())]
+    saved = sum(_saved(n, axis) for n, axis in reading if any(x in found for x in choice.reads.get(n, ())))
+    kernels = {id(c): c for n in found for c in choice.kernels.get(n, ())}
+    return saved - sum(_moves(c, {n for n, _ in members}, found) for c in kernels.values())
+
+
+def _saved(n: Node, axis: Axis) -> float:
+    """What a convolution saves, if the images are the vector (axis 0), or else the channels that it sums over."""
+    x, w = n.src
+    images = axis == (n, 0)
+    extent, row = axis[0].type.shape[axis[1]], (n if images else x).type.shape[-1]
+    work, sums = product((*n.type.shape, *w.type.shape[2:])), n.type.elements
+    if not (isinstance(extent, int) and isinstance(work, int) and isinstance(sums, int)):
+        return 0.0
+    lanes = LANES // n.type.dtype.size
+    rows = ROWS * _filled(row, lanes // 2)
+    if set(n.op.attributes()["strides"]) != {1}:  # type: ignore[call-overload]
+        rows /= 2  # neighbours in a row are not neighbours in memory
+    across = 0.0 if images else ACROSS * sums
+    return work / lanes * (1 / rows - 1 / _filled(extent, lanes)) - across
+
+
+def _moves(c: Cluster, held: Set[Node], found: Mapping[Node, Order]) -> float:
+    """What a kernel pays for row-major buffers beside those that have the axis innermost."""
+    beside = {n for n in (*c.inputs, *c.roots) if n in held and n not in found and n.type.rank > 1}
+    return sum(MOVE * n.type.elements for n in beside if isinstance(n.type.elements, int))
