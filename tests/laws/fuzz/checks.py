@@ -30,6 +30,8 @@ import numpy as np
 
 import graphc as gc
 from graphc.errors import GraphcError
+from graphc.ir.graph import Graph
+from graphc.passes.log import Log
 from graphc.passes.pipeline import LATER, PIPELINE, optimize
 from graphc.runtime import reference
 from graphc_llvm import emit
@@ -68,8 +70,9 @@ class Finding:
 
 
 def ways_of(number: int) -> tuple[str, ...]:
-    """The ways in which graph number k of a run is computed: the cheap ones always, the others in turn."""
-    found = ["all", *(f"without {name}" for name in PASSES), "llvm", "differences"]
+    """The ways in which graph number k of a run is computed: some always, the others in turn."""
+    off = {PASSES[number % len(PASSES)], PASSES[number // len(PASSES) % len(PASSES)]}
+    found = ["all", *(f"without {name}" for name in sorted(off)), "llvm", "differences"]
     extra = ("interpreter", "forward", "llvm without fuse", "interpreter", "llvm 2", "interpreter", "llvm plain",
              "forward", "interpreter", "llvm 2", "forward")  # fmt: skip
     return (*found, extra[number % len(extra)])
@@ -89,17 +92,18 @@ def check(program: Program, ways: Collection[str] = EVERY) -> Finding | None:
         return None
     except Exception as error:
         return _crash("reference", error)
+    optimizer = Optimizer(built)
     idle: set[str] = set()
     for way in EVERY:
         if way not in ways or way in idle:
             continue
         if way == "all":
-            idle = {f"without {name}" for name in PASSES} - _busy(built)
+            idle = {f"without {name}" for name in PASSES} - optimizer.busy()
         try:
-            found = _slope(program, way) if way in SLOPES else _compute(built, judge, way)
+            found = _slope(program, way) if way in SLOPES else _compute(built, judge, way, optimizer)
             if found is not None and way not in SLOPES:
                 # A few runs may by chance all round alike where much cancels; many do not.
-                found = _compute(built, Judge.of(program, built, MANY_RUNS), way)
+                found = _compute(built, Judge.of(program, built, MANY_RUNS), way, optimizer)
         except Exception as error:
             found = _crash(way, error)
         if found is not None:
@@ -112,13 +116,29 @@ def _slope(program: Program, way: str) -> Finding | None:
     return Finding(way, "loss", f"slope: {text}") if text else None
 
 
-def _busy(built: Built) -> set[str]:
-    """The passes that do something, as the log says: without any other one the graph is the same."""
-    try:
-        events = optimize(built.graph)[1]
-    except Exception:
-        return {f"without {name}" for name in PASSES}
-    return {f"without {event.pass_name}" for event in events if event.rule != "removed"}
+class Optimizer:
+    """The passes over one graph, each selection of them once."""
+
+    def __init__(self, built: Built) -> None:
+        self.graph = built.graph
+        self.done: dict[frozenset[str], tuple[Graph, Log]] = {}
+
+    def __call__(
+        self, graph: object = None, *, disable: Collection[str] = (), fast: bool = False
+    ) -> tuple[Graph, Log]:
+        """As `optimize`, of this graph, whichever equal one is given."""
+        key = frozenset(disable)
+        if key not in self.done:
+            self.done[key] = optimize(self.graph, disable=disable)
+        return self.done[key]
+
+    def busy(self) -> set[str]:
+        """The passes that do something, as the log says: without any other one the graph is the same."""
+        try:
+            events = self()[1]
+        except Exception:
+            return {f"without {name}" for name in PASSES}
+        return {f"without {event.pass_name}" for event in events if event.rule != "removed"}
 
 
 def _crash(way: str, error: Exception) -> Finding:
@@ -195,10 +215,10 @@ def room_of(true: Array, info: np.finfo) -> Array:
     return np.asarray(256 * float(info.eps) * np.abs(true) + 16 * float(info.smallest_subnormal))
 
 
-def _compute(built: Built, judge: Judge, way: str) -> Finding | None:
+def _compute(built: Built, judge: Judge, way: str, optimizer: Optimizer) -> Finding | None:
     if way == "all" or way in (f"without {name}" for name in PASSES):
         disabled = [] if way == "all" else [way.removeprefix("without ")]
-        optimized, _ = optimize(built.graph, disable=disabled)
+        optimized, _ = optimizer(disable=disabled)
         results = reference.evaluate(optimized, built.arguments)
         count = len(optimized.outputs)
         new = dict(zip((p for p, _ in optimized.updates), results[count:], strict=True))
@@ -206,7 +226,8 @@ def _compute(built: Built, judge: Judge, way: str) -> Finding | None:
         return judge.verdict(way, [*results[:count], *kept])
     off = {"llvm without fuse": ("fuse",), "llvm plain": (*PASSES, *LATER)}.get(way, ())
     # With two threads no loop is too short to be shared.
-    with mock.patch.object(emit, "_ENOUGH", -1) if way == "llvm 2" else nullcontext():
+    shared = mock.patch.object(emit, "_ENOUGH", -1) if way == "llvm 2" else nullcontext()
+    with shared, mock.patch("graphc.runtime.compile.optimize", optimizer):
         function = gc.compile(
             built.inputs,
             built.outputs,
