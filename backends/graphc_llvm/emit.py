@@ -343,12 +343,18 @@ def _work(call: Call) -> Index:
     return call.flops + (FLOPS_PER_NS // BYTES_PER_NS) * call.traffic
 
 
+def seconds(program: Program, dims: tuple[int, ...]) -> float:
+    """An estimate of a run on one thread."""
+    env = dict(zip(program.dims, dims, strict=True))
+    work = (evaluate(_work(call), env) * evaluate(times, env) for call, times in calls_in(program.steps))
+    return sum(work) / FLOPS_PER_NS * 1e-9
+
+
 def seconds_alone(program: Program, dims: tuple[int, ...]) -> float:
     """An estimate of a run on one thread; 0 where no call has enough work for threads."""
     env = dict(zip(program.dims, dims, strict=True))
-    work = [(evaluate(_work(call), env), evaluate(times, env)) for call, times in calls_in(program.steps)]
-    total = sum(w * times for w, times in work)
-    return total / FLOPS_PER_NS * 1e-9 if any(w > _ENOUGH for w, _ in work) else 0.0
+    worth = any(evaluate(_work(call), env) > _ENOUGH for call, _ in calls_in(program.steps))
+    return seconds(program, dims) if worth else 0.0
 
 
 def _rounded(size: Index) -> Index:

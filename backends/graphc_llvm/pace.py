@@ -57,8 +57,15 @@ class Pace:
             return 1
         return self._threads
 
-    def note(self, dims: tuple[int, ...], threads: int, took: float, now: float) -> None:
-        """A call on so many threads took so long, and ended now."""
+    def limit(self, dims: tuple[int, ...], now: float) -> float:
+        """While calls use all threads: the seconds after which one is to be noted.  Else 0: ask for each call."""
+        state = self._states.get(dims)
+        if state is None or now < state.resting_until or (state.suspicious and not state.alone):
+            return 0.0
+        return state.alone or state.expected
+
+    def note(self, dims: tuple[int, ...], threads: int, took: float, now: float, calls: int = 1) -> None:
+        """A call on so many threads took so long, or each of several in a row; the last one ended now."""
         state = self._states.get(dims)
         if state is None or state.expected == 0.0:
             return
@@ -67,4 +74,4 @@ class Pace:
         elif not state.alone:
             state.suspicious = took > state.expected
         elif took > state.alone:
-            state.resting_until = now + PATIENCE * (took - state.alone)
+            state.resting_until = now + PATIENCE * calls * (took - state.alone)

@@ -28,14 +28,17 @@ x: f32[N] input
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 from typing import Literal as OneOf
-from typing import Protocol, TypeAlias
 
 from graphc.ir.dims import Index, names, product
 from graphc.ir.types import Array, DType, Shape, shape_text
+from graphc.kernel.entry import Entry
 from graphc.kernel.ir import Kernel
+from graphc.kernel.turns import Turns
 
 Role = OneOf["input", "param", "const", "output", "temp"]
 
@@ -233,6 +236,16 @@ class Executable(Protocol):
     def run(self, addresses: list[int], dims: list[int]) -> None:
         """Run once.  `addresses[k]` is the memory of `program.buffers[k]` (0 for unused), then one address for
         each scratch buffer in the order of `scratch()`; `dims` are the values of `program.dims`."""
+
+    def loop(self) -> Callable[[Turns], None] | None:
+        """What runs the program many times on rows of large arrays, or None where only `run` can."""
+
+    def entry(self, careful: Callable[..., Any], lock: threading.RLock) -> Entry | None:
+        """A native function for calls, or None where there is none.
+
+        It does what `careful` does, and calls it with the same arguments where they, a parameter or the time need
+        a closer look.  Whoever calls `run` holds the `lock`, so that two calls never share the arena.
+        """
 
     def text(self, stage: str) -> str:
         """The text of a target stage ("llvm", "llvm-opt", "asm", ...); KeyError for an unknown one."""

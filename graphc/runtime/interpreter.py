@@ -9,6 +9,9 @@ array(14.)
 from __future__ import annotations
 
 import ctypes
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from graphc.ir.dims import Index, evaluate
 from graphc.ir.types import Array
 from graphc.kernel.interp import run_program
 from graphc.kernel.program import Program
+from graphc.kernel.turns import Turns
 
 
 class InterpreterExecutable:
@@ -33,6 +37,13 @@ class InterpreterExecutable:
             memory = (ctypes.c_char * count).from_address(address) if count else bytearray()
             arrays.append(np.frombuffer(memoryview(memory), b.dtype.numpy).reshape(shape))
         run_program(self._program, arrays, sizes)
+
+    def entry(self, careful: Callable[..., Any], lock: threading.RLock) -> None:
+        """None: every call goes the careful way."""
+
+    def loop(self) -> Callable[[Turns], None] | None:
+        """None: every turn is a run."""
+        return None
 
     def text(self, stage: str) -> str:
         raise KeyError(stage)

@@ -98,9 +98,9 @@ def trace_nan(fn: Function, args: Sequence[object] | Mapping[str, object] | obje
             fix="compile the tensors first: gc.trace_nan(gc.compile(inputs, outputs), args)",
         )
     if isinstance(args, Mapping):
-        arrays = fn.bind((), args)
+        arrays = fn.prepared((), args)
     else:
-        arrays = fn.bind(list(args) if isinstance(args, (list, tuple)) else [args])
+        arrays = fn.prepared(list(args) if isinstance(args, (list, tuple)) else [args])
     arrays = [np.array(a) for a in arrays]
     as_compiled = _found(fn.optimized, arrays)
     as_written = _found(fn.graph, arrays)

@@ -50,8 +50,6 @@ def part(built: Built, calls: tuple[Call, ...], threads: int) -> Function:
         fn.graph, fn.optimized, fn.log, backend=fn.backend, stages=(), single=fn.single, compiled=smaller
     )
     result(*built.arguments)
-    for space in result._workspaces.values():
-        space.arena.fill(0)  # masked loads are slow on pages that nothing was ever written to
     return result
 
 

@@ -11,8 +11,8 @@ from graphc.ir.dims import Dim, Index, evaluate, product
 from graphc.ir.types import Array, DType
 from graphc.kernel.ir import Buffer, For, Kernel, Kind, Let, Literal, Load, Parameter, Stmt, Store, Temp
 from graphc.kernel.program import Call, Program, ProgramBuffer
-from graphc_llvm.backend import LLVMExecutable
 from graphc_llvm.emit import emit
+from graphc_llvm.executable import LLVMExecutable
 from graphc_llvm.jit import Code
 
 F32, F64, I32, I64, BOOL = DType.F32, DType.F64, DType.I32, DType.I64, DType.BOOL
