@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import llvmlite
@@ -14,6 +16,8 @@ import llvmlite.binding as llvm
 
 from graphc.errors import BackendError
 from graphc.ir.dims import Index
+from graphc.kernel.alike import Form
+from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Call, CodeCache, Machine, Program
 from graphc_llvm.emit import emit
 from graphc_llvm.executable import LLVMExecutable
@@ -66,7 +70,28 @@ def _scheduled(program: Program, machine: Machine) -> tuple[Program, tuple[tuple
     calls: list[Call] = []
     steps: list[tuple[str, ...]] = []
     for call in program.calls:
-        kernel, taken = schedule(call.kernel, machine, flops=call.flops, threads=machine.threads)
+        form = Form.of(call.kernel)
+        bare, taken = _schedule(form, call.flops, machine)
+        kernel = form.restore(bare, call.kernel.name)
+        if kernel is None:
+            kernel, taken = schedule(call.kernel, machine, flops=call.flops, threads=machine.threads)
         calls.append(replace(call, kernel=kernel))
-        steps.append(taken)
+        steps.append(tuple(map(form.text, taken)))
     return program.with_calls(calls), tuple(steps)
+
+
+_SCHEDULES_KEPT = 1024
+_schedules: OrderedDict[tuple[str, Index, Machine], tuple[Kernel, tuple[str, ...]]] = OrderedDict()
+
+
+def _schedule(form: Form, flops: Index, machine: Machine) -> tuple[Kernel, tuple[str, ...]]:
+    """The schedule of all kernels of a form, made once."""
+    key = (form.key, flops, machine)
+    found = _schedules.pop(key, None)
+    if found is None:
+        found = schedule(form.kernel, machine, flops=flops, threads=machine.threads)
+    _schedules[key] = found  # at the end, so that what was not used for longest goes first
+    if len(_schedules) > _SCHEDULES_KEPT:
+        with suppress(KeyError, StopIteration):  # another thread may remove it too
+            del _schedules[next(iter(_schedules))]
+    return found

@@ -1,16 +1,14 @@
 """Level 6: a program of kernels becomes the text of one LLVM module.
 
 ```
-module   ::= function* call* entry
+module   ::= function* team* entry
 function ::= one for each parallel loop of a kernel, one for each run of its other statements:
              @kernel.k(buffers, scratch, dimensions, lo, hi), straight code over pointers that do not alias
-call     ::= @call.c.k(data, thread, threads) loads the arguments and passes one thread's share of lo..hi
-             @call.c.k.team(data) is what the OpenMP runtime runs on every thread
+team     ::= @kernel.k.team(args) is what the OpenMP runtime runs on every thread: its share of lo..hi
 entry    ::= @graphc_entry(addresses, dims) makes the calls in order, in the loops and branches of the program
 ```
 
-`data` is {addresses, dims, variables}: the variables of the loops around a call say which part of a buffer it
-is given.
+Kernels that are alike (`graphc.kernel.alike`) have one function, with the lines of the first of them.
 
 `addresses` holds the program's buffers, then its scratch buffers, then the number of threads to use, which is
 read at run time: after a fork it is 1.  A parallel loop uses threads only where there is work for
@@ -32,14 +30,15 @@ define hidden void @copy.0(ptr noalias readonly %x, ptr noalias %y, i64 %N) #0 !
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Index, evaluate, names
+from graphc.ir.dims import Index, evaluate
 from graphc.ir.types import DType
-from graphc.kernel.ir import Kernel, Parameter
-from graphc.kernel.program import Branch, Call, Loop, Program, Repeat, Step, calls_in, loops_in
+from graphc.kernel.alike import Form
+from graphc.kernel.ir import Kernel, Parameter, walk
+from graphc.kernel.program import Branch, Call, Loop, Program, Repeat, Step, calls_in
 from graphc_llvm import vector_math
 from graphc_llvm.debug import DebugInfo
 from graphc_llvm.emit_index import Binding, Indexer, terms
@@ -50,6 +49,8 @@ from graphc_llvm.writer import Value, Writer, memory_type
 WORTH_THREADS_NS = 20_000
 FLOPS_PER_NS = 64  # of one core: about half of what a good kernel reaches with AVX-512
 BYTES_PER_NS = 32  # of one core, from its caches
+_CALLS_IN_A_PART = 64
+_GIVEN = ("addresses", "dims")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,27 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class _Function:
-    """A kernel's function: its name, its parallel loop (if it is one), what follows the buffers."""
+    """A kernel's function: its name, its parallel loop (if it is one), its arguments."""
 
     name: str
     loop: Site | None
-    dims: tuple[str, ...]
+    buffers: int
     scratch: tuple[Scratch, ...]
+    dims: tuple[str, ...]
+
+    @property
+    def arguments(self) -> int:
+        """Those that a team is given, in this order; the bounds of its share are not among them."""
+        return self.buffers + len(self.scratch) + len(self.dims)
+
+
+@dataclass(frozen=True, slots=True)
+class _Team:
+    """What a call by several threads needs, as text: whether there are several, how many, the arguments' place."""
+
+    several: str
+    threads: str
+    arguments: str
 
 
 def emit(program: Program, *, fast: bool = False, threads: int = 1, vector_bits: int = 512) -> Module:
@@ -89,30 +105,25 @@ class _ModuleEmitter:
         self._functions: dict[tuple[str, tuple[bool, ...]], tuple[_Function, ...]] = {}
         self._names: set[str] = set()
         self._scratch: list[tuple[int, Index]] = []
-        self._variables = {loop.var: k for k, loop in enumerate(loops_in(program.steps))}
+        self._teams: dict[str, str] = {}
 
     def module(self) -> Module:
         line = 1
-        made: list[list[tuple[str, _Function]]] = []  # for each call, its functions
+        calls: list[tuple[tuple[_Function, ...], int]] = []  # of each its functions, and its first scratch
         for c, call in enumerate(self._program.calls):
-            made.append([])
             repeated = tuple(call.arguments.count(a) > 1 for a in call.arguments)
-            # Kernels that differ in the sign of a zero are equal, but their texts are not.
-            key = (str(call.kernel), repeated)
+            key = (Form.of(call.kernel).key, repeated)
             if key not in self._functions:
                 self._functions[key] = self._kernel(call.kernel, repeated, line)
-            line += len(str(call.kernel).splitlines()) + 1
-            first = len(self._scratch)
-            for k, function in enumerate(self._functions[key]):
-                if k == 0:
-                    self._scratch += [(c, self._bytes(s)) for s in function.scratch]
-                name = f"call.{c}.{k}"
-                self._texts.append(self._call(name, call, function, first))
-                made[-1].append((name, function))
-        entry = self._entry(made)
+            line += 2 + sum(1 for _ in walk(call.kernel.body))
+            functions = self._functions[key]
+            calls.append((functions, len(self._scratch)))
+            self._scratch += [(c, self._bytes(s)) for f in functions[:1] for s in f.scratch]
+        entry = self._entry(calls)
         head = f'attributes #0 = {{ noinline nounwind "prefer-vector-width"="{self._vector_bits}" }}'
-        rest = "\n\n".join([*self._vector_math(), entry, "\n".join(self._declared), head, self._debug.text()])
-        return Module(tuple(self._texts), rest, tuple(self._scratch))
+        made_once = [*self._teams.values(), *self._vector_math(), entry]
+        rest = [*made_once, "\n".join(self._declared), head, self._debug.text()]
+        return Module(tuple(self._texts), "\n\n".join(rest), tuple(self._scratch))
 
     def _kernel(self, kernel: Kernel, repeated: tuple[bool, ...], line: int) -> tuple[_Function, ...]:
         sites = Sites(kernel)
@@ -125,7 +136,9 @@ class _ModuleEmitter:
         functions = []
         for k, part in enumerate(parts(sites)):
             loop = part[0] if len(part) == 1 and is_parallel(part[0]) else None
-            function = _Function(f"{base}.{k}", loop, sites.free, tuple(sites.scratch))
+            function = _Function(
+                f"{base}.{k}", loop, len(kernel.parameters), tuple(sites.scratch), sites.free
+            )
             self._texts.append(self._function(function, kernel, repeated, part, sites, line))
             functions.append(function)
         return tuple(functions)
@@ -169,88 +182,65 @@ class _ModuleEmitter:
             f"hidden void @{f.name}({', '.join(signature)}) #0 !dbg !{subprogram}", w, locate(line)
         )
 
-    def _call(self, name: str, call: Call, f: _Function, first_scratch: int) -> str:
-        w = Writer(parameters=("data", "thread", "threads"))
-        ix = Indexer(w, {})
-        addresses = w.emit("load ptr, ptr %data, align 8", "addresses")
-        dims = w.emit("getelementptr ptr, ptr %data, i64 1")
-        dims = w.emit(f"load ptr, ptr {dims}, align 8", "dims")
-        self._load_dims(w, ix, dims)
-        self._load_variables(w, ix, call)
-        args: list[str] = []
-        for k, (p, a) in enumerate(zip(call.kernel.parameters, call.arguments, strict=True)):
-            at = w.emit(f"getelementptr i64, ptr {addresses}, i64 {a}")
-            base = w.emit(f"load ptr, ptr {at}, align 8", p.buffer.name)
-            if call.offset(k) != 0:
-                start = ix.uniform(terms(call.offset(k)), p.buffer)
-                base = w.emit(f"getelementptr {memory_type(p.buffer.dtype)}, ptr {base}, i64 {start.text}")
-            args.append(f"ptr {base}")
-        for k, s in enumerate(f.scratch):
-            at = w.emit(
-                f"getelementptr i64, ptr {addresses}, i64 {len(self._program.buffers) + first_scratch + k}"
-            )
-            base = w.emit(f"load ptr, ptr {at}, align 8", s.buffer.name)
-            if s.per_thread and self._threads > 1:
-                size = ix.uniform(terms(_rounded(s.bytes)), s.buffer)
-                offset = w.emit(f"mul nsw i64 %thread, {size.text}")
-                base = w.emit(f"getelementptr i8, ptr {base}, i64 {offset}")
-            args.append(f"ptr {base}")
-        args += [str(ix.env[d]) for d in f.dims]
-        if f.loop is not None:
-            lo, hi = ix.uniform(f.loop.lo, f.loop.stmt), ix.uniform(f.loop.hi, f.loop.stmt)
-            count = w.emit(f"sub nsw i64 {hi.text}, {lo.text}")
-            for end in ("%thread", w.emit("add nsw i64 %thread, 1")):
-                share = w.emit(f"mul nsw i64 {count}, {end}")
-                share = w.emit(f"sdiv i64 {share}, %threads")
-                args.append(f"i64 {w.emit(f'add nsw i64 {share}, {lo.text}')}")
-        w.do(f"call void @{f.name}({', '.join(args)})")
-        text = _define(f"internal void @{name}(ptr %data, i64 %thread, i64 %threads) #0", w)
-        if f.loop is None or self._threads < 2:
-            return text
-        team = Writer()
-        for function, result in (("omp_get_thread_num", "thread"), ("omp_get_num_threads", "threads")):
-            number = team.emit(team.call(function, "i32"))
-            team.emit(f"zext i32 {number} to i64", result)
-        team.do(f"call void @{name}(ptr %data, i64 %thread, i64 %threads)")
-        self._declared |= team.declarations
-        return text + "\n\n" + _define(f"internal void @{name}.team(ptr %data) #0", team)
-
-    def _entry(self, made: Sequence[Sequence[tuple[str, _Function]]]) -> str:
-        w = Writer(parameters=("addresses", "dims"))
-        ix = Indexer(w, {})
-        given = ["%addresses", "%dims"]
-        if self._variables:
-            given.append(w.alloca("i64", len(self._variables), "variables"))
-        data = w.alloca("ptr", len(given), "data")
-        for k, pointer in enumerate(given):
-            at = w.emit(f"getelementptr ptr, ptr {data}, i64 {k}") if k else data
-            w.do(f"store ptr {pointer}, ptr {at}, align 8")
-        self._load_dims(w, ix, "%dims")
-        at = w.emit(
-            f"getelementptr i64, ptr %addresses, i64 {len(self._program.buffers) + len(self._scratch)}"
-        )
-        threads = w.emit(f"load i64, ptr {at}, align 8", "threads")
-        several = w.emit(f"icmp sgt i64 {threads}, 1", "several")
-        number = w.emit(f"trunc i64 {threads} to i32")
-        # The work of a call does not change from turn to turn, so it is weighed before all loops.
-        shared = {
-            name: self._shared(w, ix, call, f, several)
-            for call, functions in zip(self._program.calls, made, strict=True)
-            for name, f in functions
-        }
+    def _entry(self, made: Sequence[tuple[tuple[_Function, ...], int]]) -> str:
+        """The entry; a long program is made in parts, for LLVM takes more than twice the time for twice the text."""
+        parts: list[tuple[list[Step], int]] = [([], 0)]
+        for step in self._program.steps:
+            steps, count = parts[-1]
+            if count >= _CALLS_IN_A_PART:
+                steps, count = [], 0
+                parts.append((steps, count))
+            steps.append(step)
+            parts[-1] = steps, count + sum(1 for _ in calls_in((step,)))
         functions = iter(made)
+        if len(parts) == 1:
+            return self._part("void @graphc_entry", parts[0][0], functions)
+        texts = [
+            self._part(f"internal void @graphc_part.{k}", steps, functions)
+            for k, (steps, _) in enumerate(parts)
+        ]
+        w = Writer(parameters=_GIVEN)
+        for k in range(len(parts)):
+            w.do(f"call void @graphc_part.{k}(ptr %addresses, ptr %dims)")
+        texts.append(_define("void @graphc_entry(ptr %addresses, ptr %dims) #0", w))
+        return "\n\n".join(texts)
+
+    def _part(
+        self, head: str, steps: Sequence[Step], functions: Iterator[tuple[tuple[_Function, ...], int]]
+    ) -> str:
+        w = Writer(parameters=_GIVEN)
+        ix = Indexer(w, {})
+        for k, d in enumerate(self._program.dims):
+            at = w.emit(f"getelementptr i64, ptr %dims, i64 {k}")
+            ix.env[d] = Value(w.emit(f"load i64, ptr {at}, align 8", d), DType.I64, 1, 0)
+        held = len(self._program.buffers) + len(self._scratch)
+        at = w.emit(f"getelementptr i64, ptr %addresses, i64 {held}")
+        threads = w.emit(f"load i64, ptr {at}, align 8", "threads")
+        team = _Team(
+            w.emit(f"icmp sgt i64 {threads}, 1", "several"), w.emit(f"trunc i64 {threads} to i32"), ""
+        )
+        calls = [(call, *next(functions)) for call, _ in calls_in(tuple(steps))]
+        # The work of a call does not change from turn to turn, so it is weighed before all loops.
+        shared = [[self._shared(w, ix, call, f, team.several) for f in fs] for call, fs, _ in calls]
+        pairs = [
+            (f, s)
+            for (_, fs, _), who in zip(calls, shared, strict=True)
+            for f, s in zip(fs, who, strict=True)
+        ]
+        if room := max((f.arguments for f, s in pairs if s), default=0):
+            team = replace(team, arguments=w.alloca("i64", room, "args"))
+        following = iter(zip(calls, shared, strict=True))
 
         def make(steps: Sequence[Step]) -> None:
             for step in steps:
                 match step:
                     case Call():
-                        for name, _ in next(functions):
-                            self._make(w, name, data, shared[name], number)
+                        (call, fs, scratch), who = next(following)
+                        for f, s in zip(fs, who, strict=True):
+                            self._make(w, ix, call, f, scratch, s, team)
                     case Loop():
                         extent = ix.uniform(terms(step.extent), step.var)
                         with w.loop(step.var, "0", extent.text, guarded=True) as turn:
-                            at = w.emit(f"getelementptr i64, ptr {given[2]}, i64 {self._variables[step.var]}")
-                            w.do(f"store i64 {turn}, ptr {at}, align 8")
                             ix.env[step.var] = Value(turn, DType.I64, 1, w.depth)
                             make(step.body)
                     case Branch():
@@ -265,9 +255,9 @@ class _ModuleEmitter:
                             go_on(self._flag(w, ix, step.flag, 0))
                             make(step.body)
 
-        make(self._program.steps)
+        make(steps)
         self._declared |= w.declarations
-        return _define("void @graphc_entry(ptr %addresses, ptr %dims) #0", w)
+        return _define(f"{head}(ptr %addresses, ptr %dims) #0", w)
 
     def _shared(self, w: Writer, ix: Indexer, call: Call, f: _Function, several: str) -> str:
         """Whether threads share a call: an `i1`, or "" where they never do."""
@@ -280,42 +270,82 @@ class _ModuleEmitter:
         much = w.emit(f"icmp sgt i64 {amount.text}, {_ENOUGH}", "much")
         return w.emit(f"and i1 {several}, {much}")
 
-    def _make(self, w: Writer, name: str, data: str, shared: str, threads: str) -> None:
-        """One call, by one thread or by all."""
-        alone = f"call void @{name}(ptr {data}, i64 0, i64 1)"
+    def _make(
+        self, w: Writer, ix: Indexer, call: Call, f: _Function, scratch: int, shared: str, team: _Team
+    ) -> None:
+        """One call, by one thread or by all; its scratch buffers begin at number `scratch`."""
+        given: list[str] = []
+        for k, (p, a) in enumerate(zip(call.kernel.parameters, call.arguments, strict=True)):
+            base = self._address(w, a, p.buffer.name)
+            if call.offset(k) != 0:
+                start = ix.uniform(terms(call.offset(k)), p.buffer)
+                base = w.emit(f"getelementptr {memory_type(p.buffer.dtype)}, ptr {base}, i64 {start.text}")
+            given.append(f"ptr {base}")
+        for k, s in enumerate(f.scratch):
+            given.append(f"ptr {self._address(w, len(self._program.buffers) + scratch + k, s.buffer.name)}")
+        given += [str(ix.env[d]) for d in f.dims]
+        bounds = []
+        if f.loop is not None:
+            bounds = [str(ix.uniform(end, f.loop.stmt)) for end in (f.loop.lo, f.loop.hi)]
+        alone = f"call void @{f.name}({', '.join([*given, *bounds])})"
         if not shared:
             w.do(alone)
             return
-        with w.guard(shared, f"{name}.shared"):
-            w.do(
-                w.call("GOMP_parallel", "void", f"ptr @{name}.team", f"ptr {data}", f"i32 {threads}", "i32 0")
-            )
-        with w.guard(w.emit(f"xor i1 {shared}, true"), f"{name}.alone"):
+        with w.guard(shared, f"{f.name}.shared"):
+            for k, argument in enumerate(given):
+                at = w.emit(f"getelementptr i64, ptr {team.arguments}, i64 {k}")
+                w.do(f"store {argument}, ptr {at}, align 8")
+            if f.name not in self._teams:
+                self._teams[f.name] = self._team(f)
+            name, data = f"ptr @{f.name}.team", f"ptr {team.arguments}"
+            w.do(w.call("GOMP_parallel", "void", name, data, f"i32 {team.threads}", "i32 0"))
+        with w.guard(w.emit(f"xor i1 {shared}, true"), f"{f.name}.alone"):
             w.do(alone)
+
+    def _team(self, f: _Function) -> str:
+        """What each thread of a team runs: it loads the arguments of the call, and makes its share of it."""
+        assert f.loop is not None
+        w = Writer(parameters=("args",))
+        ix = Indexer(w, {})
+        for function, result in (("omp_get_thread_num", "thread"), ("omp_get_num_threads", "threads")):
+            number = w.emit(w.call(function, "i32"))
+            w.emit(f"zext i32 {number} to i64", result)
+        first = f.arguments - len(f.dims)
+        for k, d in enumerate(f.dims):
+            at = w.emit(f"getelementptr i64, ptr %args, i64 {first + k}")
+            ix.env[d] = Value(w.emit(f"load i64, ptr {at}, align 8", d), DType.I64, 1, 0)
+        args: list[str] = []
+        for k in range(first):
+            at = w.emit(f"getelementptr i64, ptr %args, i64 {k}")
+            base = w.emit(f"load ptr, ptr {at}, align 8", "p")
+            if k >= f.buffers and (s := f.scratch[k - f.buffers]).per_thread:
+                size = ix.uniform(terms(_rounded(s.bytes)), s.buffer)
+                offset = w.emit(f"mul nsw i64 %thread, {size.text}")
+                base = w.emit(f"getelementptr i8, ptr {base}, i64 {offset}")
+            args.append(f"ptr {base}")
+        args += [str(ix.env[d]) for d in f.dims]
+        lo, hi = ix.uniform(f.loop.lo, f.loop.stmt), ix.uniform(f.loop.hi, f.loop.stmt)
+        count = w.emit(f"sub nsw i64 {hi.text}, {lo.text}")
+        for end in ("%thread", w.emit("add nsw i64 %thread, 1")):
+            share = w.emit(f"mul nsw i64 {count}, {end}")
+            share = w.emit(f"sdiv i64 {share}, %threads")
+            args.append(f"i64 {w.emit(f'add nsw i64 {share}, {lo.text}')}")
+        w.do(f"call void @{f.name}({', '.join(args)})")
+        self._declared |= w.declarations
+        return _define(f"internal void @{f.name}.team(ptr %args) #0", w)
+
+    def _address(self, w: Writer, position: int, hint: str) -> str:
+        """The address that the caller gives at a position."""
+        at = w.emit(f"getelementptr i64, ptr %addresses, i64 {position}")
+        return w.emit(f"load ptr, ptr {at}, align 8", hint)
 
     def _flag(self, w: Writer, ix: Indexer, position: int, offset: Index) -> str:
         """The truth value that a buffer holds now, as an `i1`."""
-        at = w.emit(f"getelementptr i64, ptr %addresses, i64 {position}")
-        base = w.emit(f"load ptr, ptr {at}, align 8")
+        base = self._address(w, position, "v")
         if offset != 0:
             base = w.emit(f"getelementptr i8, ptr {base}, i64 {ix.uniform(terms(offset), 'a flag').text}")
         byte = w.emit(f"load i8, ptr {base}, align 1", "flag")
         return w.emit(f"icmp ne i8 {byte}, 0")
-
-    def _load_variables(self, w: Writer, ix: Indexer, call: Call) -> None:
-        """The variables of the loops around a call, as far as its arguments depend on them."""
-        needed = {n for offset in call.offsets for n in names(offset)} & set(self._variables)
-        if needed:
-            at = w.emit("getelementptr ptr, ptr %data, i64 2")
-            held = w.emit(f"load ptr, ptr {at}, align 8", "variables")
-            for var in sorted(needed):
-                at = w.emit(f"getelementptr i64, ptr {held}, i64 {self._variables[var]}")
-                ix.env[var] = Value(w.emit(f"load i64, ptr {at}, align 8", var), DType.I64, 1, 0)
-
-    def _load_dims(self, w: Writer, ix: Indexer, pointer: str) -> None:
-        for k, d in enumerate(self._program.dims):
-            at = w.emit(f"getelementptr i64, ptr {pointer}, i64 {k}")
-            ix.env[d] = Value(w.emit(f"load i64, ptr {at}, align 8", d), DType.I64, 1, 0)
 
     def _bytes(self, scratch: Scratch) -> Index:
         return _rounded(scratch.bytes) * (self._threads if scratch.per_thread else 1)

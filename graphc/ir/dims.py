@@ -181,6 +181,10 @@ def exact_quotient(value: Index, by: Index) -> Index | None:
 
 def names(index: Index) -> tuple[str, ...]:
     """The variables of a polynomial, sorted, each once."""
+    if isinstance(index, int):
+        return ()
+    if len(index.terms) == 1 and len(atoms := index.terms[0][0]) == 1 and isinstance(atoms[0], str):
+        return (atoms[0],)
     found: set[str] = set()
     stack: list[Index] = [index]
     while stack:

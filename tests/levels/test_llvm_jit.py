@@ -149,7 +149,7 @@ def test_work_is_shared_where_it_pays() -> None:
     executable = llvm.build(tanh_program(), fast=False, threads=2, cache=None)
     entry = executable.text("llvm").split("@graphc_entry(")[1]
     assert f"= mul nsw i64 %N, {10 + 2 * 8}" in entry and f", {WORTH_THREADS_NS * FLOPS_PER_NS}" in entry
-    assert "@GOMP_parallel(ptr @call.0.0.team, " in entry
+    assert "@GOMP_parallel(ptr @tanh.0.team, " in entry
     check(executable)
     if Path("/proc/self/task").exists():
         assert len(list(Path("/proc/self/task").iterdir())) >= 2
