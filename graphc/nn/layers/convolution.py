@@ -73,7 +73,7 @@ class _Convolution(Layer):
         known_channels(self, x, 1)
 
     def build(self, x: Tensor) -> None:
-        channels = int(x.shape[1])  # type: ignore[arg-type]
+        channels = known_channels(self, x, 1)
         for part, shape in self.kernels(channels).items():
             self.parameter(
                 part, shape, x.dtype, self.kernel_initializer, self.seed, regularizer=self.kernel_regularizer
@@ -98,6 +98,10 @@ class _Convolution(Layer):
         if padding == "causal":  # no output sees what comes after it
             padding = [(self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)]
         return _FUNCTIONS[self.rank](x, kernel, self.strides, padding, self.dilation_rate, groups)
+
+    def convolve_each(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """The same for each channel by itself."""
+        return self.convolve(x, kernel, known_channels(self, x, 1))
 
     def call(self, x: Tensor) -> Tensor:
         y = self.slide(x)
@@ -189,7 +193,7 @@ class DepthwiseConv2D(_Convolution):
         return channels * self.depth_multiplier
 
     def slide(self, x: Tensor) -> Tensor:
-        return self.convolve(x, self.parameters[0], int(x.shape[1]))  # type: ignore[arg-type]
+        return self.convolve_each(x, self.parameters[0])
 
     def leading(self) -> Sequence[str]:
         multiplier = f"depth_multiplier={self.depth_multiplier}" if self.depth_multiplier != 1 else ""
@@ -237,7 +241,7 @@ class SeparableConv2D(_Convolution):
 
     def slide(self, x: Tensor) -> Tensor:
         depthwise, pointwise = self.parameters[:2]
-        return conv2d(self.convolve(x, depthwise, int(x.shape[1])), pointwise)  # type: ignore[arg-type]
+        return conv2d(self.convolve_each(x, depthwise), pointwise)
 
     def options(self) -> Sequence[str]:
         multiplier = f"depth_multiplier={self.depth_multiplier}" if self.depth_multiplier != 1 else ""
