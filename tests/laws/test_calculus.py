@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from case_checks import BACKENDS, arrays, tensors
 from structural_cases import CASES, Case
-from test_structural import arrays, tensors
 
 import graphc as gc
 from graphc.autodiff import jacobian as jacobians
@@ -19,8 +19,6 @@ from graphc.ir.types import Array
 from graphc.lang.tensor import Tensor
 from graphc.ops.recurrence import Recurrence
 from graphc.ops.table import ROWS
-
-BACKENDS = ("reference", "interpreter", "llvm")
 
 
 def run(inputs: list[Tensor], outputs: list[Tensor], *at: object, backend: str = "reference") -> list[Array]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from case_checks import BACKENDS, differences, upstream, upstream_array
 from structural_cases import Array
-from test_structural import BACKENDS, differences, upstream, upstream_array
 
 import graphc as gc
 from graphc.lang.tensor import Tensor

@@ -1,113 +1,41 @@
 """Every structural operation against NumPy written out by hand, and its gradient against central differences.
 
 Each case is compiled once for each back end with a named dimension, and called at several sizes of it.  The
-cases and their oracles are in `structural_cases.py`.
+cases and their oracles are in `structural_cases.py`, the checks that all of them pass in `case_checks.py`.
 """
 
 from __future__ import annotations
 
 import functools
-import zlib
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pytest
-from structural_cases import CASES, Array, Case, naive_matmul
+from case_checks import (
+    BACKENDS,
+    arrays,
+    check_gradient_of_the_gradient,
+    check_value_and_gradient,
+    value_and_gradient,
+)
+from structural_cases import CASES, naive_matmul
 
 import graphc as gc
 from graphc.ir.node import node
 from graphc.lang.tensor import Tensor
 from graphc.ops.contract import Contract
-from graphc.ops.leaves import Iota
 from graphc.runtime.function import Function
-
-BACKENDS = ("reference", "interpreter", "llvm")
-
-
-def tensors(case: Case, dtype: str) -> dict[str, Tensor]:
-    return {k: gc.input(k, s, "int64" if k in case.labels else dtype) for k, s in case.shapes.items()}
-
-
-def upstream(y: Tensor) -> Tensor:
-    """An upstream of any shape: numbers that differ from element to element, made from the indices."""
-    return gc.sin(gc.const(0.7, y.dtype) + 1.3 * _counted(y))
-
-
-def _counted(y: Tensor) -> Tensor:
-    total = gc.zeros_like(y)
-    for axis in range(y.ndim):
-        total = total + float(axis + 1) * Tensor(node(Iota(y.shape, axis, y.dtype)))
-    return total
-
-
-def upstream_array(shape: Sequence[int], dtype: str) -> Array:
-    total = np.zeros(shape)
-    for axis, index in enumerate(np.indices(shape)):
-        total += (axis + 1) * index
-    return np.sin(0.7 + 1.3 * total).astype(dtype)
 
 
 @functools.cache
 def compiled(name: str, dtype: str, backend: str) -> Function:
-    """Operands → (value, the gradient of Σ upstream · value by each floating operand)."""
-    case = CASES[name]
-    xs = tensors(case, dtype)
-    y = case.make(*xs.values())
-    wrt = [x for x in xs.values() if x.dtype.is_float]
-    return gc.compile(list(xs.values()), [y, *gc.vjp(y, wrt, upstream(y))], backend=backend)
-
-
-def arrays(case: Case, batch: int, dtype: str = "float64") -> list[Array]:
-    """Operands of distinct values at least 1/20 apart, so that maxima do not switch under a small step."""
-    draw = np.random.default_rng(zlib.crc32(repr(case.shapes).encode()) + batch)
-    found = []
-    for name, dims in case.shapes.items():
-        shape = tuple(batch if d == "N" else int(d) for d in dims)
-        if name in case.labels:
-            found.append(draw.integers(-case.labels[name], case.labels[name], shape))
-        else:
-            count = int(np.prod(shape))
-            found.append((draw.permutation(count) / max(20, count) * 4 - 1.9).reshape(shape).astype(dtype))
-    return found
-
-
-def differences(
-    f: Callable[..., Any], given: list[Array], k: int, up: Array, *, linear: bool = False
-) -> Array:
-    """∂/∂(operand k) of Σ up · f, by central differences: at two steps, so that h² cancels, or one of 1."""
-    base, h = given[k], 1.0 if linear else 1e-3
-    out = np.zeros(base.shape)
-
-    def slope(at: tuple[int, ...], step: float) -> float:
-        ends = []
-        for s in (step, -step):
-            moved = base.copy()
-            moved[at] += s
-            ends.append(float((up * f(*given[:k], moved, *given[k + 1 :])).sum()))
-        return (ends[0] - ends[1]) / (2 * step)
-
-    for at in np.ndindex(base.shape):
-        out[at] = slope(at, h) if linear else (4 * slope(at, h) - slope(at, 2 * h)) / 3
-    return out
+    return value_and_gradient(CASES[name], dtype, backend)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradient_on_every_back_end(name: str) -> None:
     case = CASES[name]
-    for batch in case.batches:
-        given = arrays(case, batch)
-        value = np.asarray(case.oracle(*given))
-        up = upstream_array(value.shape, "float64")
-        wrt = [k for k, a in enumerate(given) if a.dtype.kind == "f"]
-        slopes = [differences(case.oracle, given, k, up, linear=case.linear) for k in wrt]
-        for backend in BACKENDS:
-            got, *gradients = compiled(name, "float64", backend)(*given)
-            where = f"{backend}, N = {batch}"
-            assert got.shape == value.shape and got.dtype == value.dtype, where
-            np.testing.assert_allclose(got, value, rtol=1e-13, atol=1e-13, err_msg=where)
-            for k, g, slope in zip(wrt, gradients, slopes, strict=True):
-                np.testing.assert_allclose(g, slope, rtol=1e-8, atol=1e-9, err_msg=f"by operand {k}, {where}")
+    functions = {backend: compiled(name, "float64", backend) for backend in BACKENDS}
+    check_value_and_gradient(case, functions, (1e-13, 1e-13), (1e-8, 1e-9), linear=case.linear)
 
 
 SINGLE = [
@@ -132,26 +60,7 @@ def test_single_precision(name: str) -> None:
 
 @pytest.mark.parametrize("name", [k for k, c in CASES.items() if c.curved])
 def test_gradient_of_the_gradient(name: str) -> None:
-    """Σ sin(value) has a gradient; a weighted sum of that has one again, and it is what differences say."""
-    case = CASES[name]
-    xs = tensors(case, "float64")
-    wrt = [x for x in xs.values() if x.dtype.is_float]
-    first = gc.vjp(gc.sum(gc.sin(case.make(*xs.values()))), wrt, gc.const(1.0))
-    mixed = [gc.sum(g * upstream(g)) for g in first]
-    second = gc.vjp(mixed, wrt, [gc.const(1.0)] * len(mixed))
-    slope = gc.compile(list(xs.values()), first, backend="reference")
-    given = arrays(case, 2)
-    ups = [upstream_array(g.shape, "float64") for g in slope(*given)]
-
-    def weighted(*at: Array) -> float:
-        return float(sum((u * g).sum() for u, g in zip(ups, slope(*at), strict=True)))
-
-    floats = [k for k, a in enumerate(given) if a.dtype.kind == "f"]
-    expected = [differences(weighted, given, k, np.ones(())) for k in floats]
-    for backend in ("reference", "llvm"):
-        found = gc.compile(list(xs.values()), second, backend=backend)(*given)
-        for k, g, e in zip(floats, found, expected, strict=True):
-            np.testing.assert_allclose(g, e, rtol=1e-6, atol=1e-8, err_msg=f"by operand {k}, {backend}")
+    check_gradient_of_the_gradient(CASES[name], (1e-6, 1e-8))
 
 
 # ---- sizes: tiles and their tails ------------------------------------------------------------------------

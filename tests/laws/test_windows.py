@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from case_checks import (
+    BACKENDS,
+    arrays,
+    check_value_and_gradient,
+    differences,
+    tensors,
+    upstream,
+    upstream_array,
+    value_and_gradient,
+)
 from cases_images import CASES as IMAGES
 from cases_windows import CASES as WINDOWS
-from structural_cases import Case
-from test_structural import BACKENDS, arrays, differences, tensors, upstream, upstream_array
 
 import graphc as gc
 from graphc.runtime.function import Function
@@ -19,32 +27,14 @@ from graphc.runtime.function import Function
 CASES = {**WINDOWS, **IMAGES}
 
 
-def compiled(case: Case, dtype: str, backend: str) -> Function:
-    """Operands → (value, the gradient of Σ upstream · value by each floating operand)."""
-    xs = list(tensors(case, dtype).values())
-    y = case.make(*xs)
-    wrt = [x for x in xs if x.dtype.is_float]
-    return gc.compile(xs, [y, *gc.vjp(y, wrt, upstream(y))], backend=backend)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradient_on_every_back_end(name: str) -> None:
     case = CASES[name]
-    functions = {backend: compiled(case, "float64", backend) for backend in BACKENDS}
-    single = compiled(case, "float32", "llvm")
+    functions = {backend: value_and_gradient(case, "float64", backend) for backend in BACKENDS}
+    check_value_and_gradient(case, functions, (1e-12, 1e-12), (1e-7, 1e-8), linear=case.linear)
+    single = value_and_gradient(case, "float32", "llvm")
     for batch in case.batches:
         given = arrays(case, batch)
-        value = np.asarray(case.oracle(*given))
-        up = upstream_array(value.shape, "float64")
-        wrt = [k for k, a in enumerate(given) if a.dtype.kind == "f"]
-        slopes = [differences(case.oracle, given, k, up, linear=case.linear) for k in wrt]
-        for backend, fn in functions.items():
-            got, *gradients = fn(*given)
-            where = f"{backend}, N = {batch}"
-            assert got.shape == value.shape and got.dtype == value.dtype, where
-            np.testing.assert_allclose(got, value, rtol=1e-12, atol=1e-12, err_msg=where)
-            for k, g, slope in zip(wrt, gradients, slopes, strict=True):
-                np.testing.assert_allclose(g, slope, rtol=1e-7, atol=1e-8, err_msg=f"by operand {k}, {where}")
         low = [a.astype("float32") if a.dtype == np.float64 else a for a in given]
         for g, w in zip(single(*low), functions["reference"](*given), strict=True):
             assert g.dtype == np.float32 and g.shape == w.shape
