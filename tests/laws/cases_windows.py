@@ -34,6 +34,23 @@ def places(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
     return itertools.product(*(range(d) for d in sizes))
 
 
+def counts_of(
+    sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> list[int]:
+    """How many windows fit on each axis."""
+    return [
+        (d - dil * (k - 1) - 1) // s + 1
+        for d, k, s, dil in zip(sizes, kernel, strides, dilations, strict=True)
+    ]
+
+
+def reached(
+    at: Sequence[int], tap: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> tuple[int, ...]:
+    """The place that element `tap` of window `at` lies on."""
+    return tuple(s * t + d * k for s, t, d, k in zip(strides, at, dilations, tap, strict=True))
+
+
 # ---- convolution -----------------------------------------------------------------------------------------
 
 
@@ -50,14 +67,11 @@ def naive_conv(
     strides, dilations, around = each(stride, rank), each(dilation, rank), sides(padding, rank)
     padded = np.pad(x, [(0, 0), (0, 0), *around])
     filters, per, *kernel = w.shape
-    counts = [
-        (d - dil * (k - 1) - 1) // s + 1
-        for d, k, s, dil in zip(padded.shape[2:], kernel, strides, dilations, strict=True)
-    ]
+    counts = counts_of(padded.shape[2:], kernel, strides, dilations)
     out = np.zeros((len(x), filters, *counts))
     for o, at, tap in itertools.product(range(filters), places(counts), places(kernel)):
         first = o // (filters // groups) * per
-        where = tuple(s * t + d * k for s, t, d, k in zip(strides, at, dilations, tap, strict=True))
+        where = reached(at, tap, strides, dilations)
         turned = tuple(size - 1 - k for size, k in zip(kernel, tap, strict=True)) if flip else tap
         out[(slice(None), o, *at)] += (
             padded[(slice(None), slice(first, first + per), *where)] * w[(o, slice(None), *turned)]
@@ -87,7 +101,7 @@ def naive_transposed(
     out = np.zeros((len(x), per * groups, *full))
     for c, at, tap in itertools.product(range(channels), places(x.shape[2:]), places(kernel)):
         first = c // (channels // groups) * per
-        where = tuple(s * t + d * k for s, t, d, k in zip(strides, at, dilations, tap, strict=True))
+        where = reached(at, tap, strides, dilations)
         out[(slice(None), slice(first, first + per), *where)] += (
             x[(slice(None), c, *at)][:, None] * w[(c, slice(None), *tap)]
         )
@@ -96,6 +110,7 @@ def naive_transposed(
 
 def _convolutions() -> Iterator[tuple[str, Case]]:
     line, image, volume = ("N", 2, 7), ("N", 2, 5, 4), ("N", 2, 3, 4, 3)
+    # The last column is the padding that the oracle takes, where the arguments give a word for it.
     table: tuple[tuple[str, Shape, tuple[int, ...], dict[str, Any], Any], ...] = (
         ("conv1d", line, (2, 2, 3), {}, None),
         ("conv1d flipped", line, (2, 2, 3), {"flip": True}, None),
@@ -109,21 +124,8 @@ def _convolutions() -> Iterator[tuple[str, Case]]:
         ("conv3d", volume, (2, 2, 2, 3, 2), {}, None),
         ("conv3d in groups", volume, (2, 1, 3, 2, 2), {"stride": (2, 1, 2), "padding": 1, "groups": 2}, None),
     )  # fmt: skip
-    for name, x, w, arguments, around in table:
-        expected = arguments if around is None else {**arguments, "padding": around}
-        function = getattr(gc, name.split()[0])
-        yield (
-            name,
-            Case(
-                lambda x, w, f=function, a=arguments: f(x, w, **a),
-                lambda x, w, a=expected: naive_conv(x, w, **a),
-                {"x": x, "w": w},
-                curved=name in ("conv1d stride 3 dilated", "conv2d flipped", "conv3d"),
-                batches=(0, 2) if name == "conv1d" else (2,),
-            ),
-        )
     line, image, volume = ("N", 2, 4), ("N", 2, 3, 2), ("N", 2, 2, 3, 2)
-    turned: tuple[tuple[str, Shape, tuple[int, ...], dict[str, Any], Any], ...] = (
+    table += (
         ("conv_transpose1d", line, (2, 3, 3), {}, None),
         ("conv_transpose1d stride 3", line, (2, 3, 2), {"stride": 3, "output_padding": 2}, None),
         ("conv_transpose1d cut", line, (2, 3, 2), {"stride": 2, "padding": [(3, 2)]}, None),
@@ -133,17 +135,21 @@ def _convolutions() -> Iterator[tuple[str, Case]]:
         ("conv_transpose2d of a pixel", ("N", 2, 1, 1), (2, 2, 2, 3), {"stride": 2}, None),
         ("conv_transpose3d", volume, (2, 2, 2, 1, 3), {"stride": 2, "padding": 0, "output_padding": (0, 1, 1)}, None),
     )  # fmt: skip
-    for name, x, w, arguments, around in turned:
+    curved = (
+        "conv1d stride 3 dilated", "conv2d flipped", "conv3d", "conv_transpose1d stride 3", "conv_transpose2d",
+    )  # fmt: skip
+    for name, x, w, arguments, around in table:
         expected = arguments if around is None else {**arguments, "padding": around}
         function = getattr(gc, name.split()[0])
+        naive = naive_transposed if "transpose" in name else naive_conv
         yield (
             name,
             Case(
                 lambda x, w, f=function, a=arguments: f(x, w, **a),
-                lambda x, w, a=expected: naive_transposed(x, w, **a),
+                lambda x, w, f=naive, a=expected: f(x, w, **a),
                 {"x": x, "w": w},
-                curved=name in ("conv_transpose1d stride 3", "conv_transpose2d"),
-                batches=(0, 2) if name == "conv_transpose1d" else (2,),
+                curved=name in curved,
+                batches=(0, 2) if name in ("conv1d", "conv_transpose1d") else (2,),
             ),
         )
     yield (
@@ -179,16 +185,11 @@ def naive_unfold(
     rank = x.ndim - 2
     strides, dilations, around = each(stride, rank), each(dilation, rank), sides(padding, rank)
     padded = np.pad(x, [(0, 0), (0, 0), *around])
-    counts = [
-        (d - dil * (k - 1) - 1) // s + 1
-        for d, k, s, dil in zip(padded.shape[2:], kernel, strides, dilations, strict=True)
+    counts = counts_of(padded.shape[2:], kernel, strides, dilations)
+    rows = [
+        [padded[(slice(None), c, *reached(at, tap, strides, dilations))] for at in places(counts)]
+        for c, tap in itertools.product(range(x.shape[1]), places(kernel))
     ]
-    rows = []
-    for c, tap in itertools.product(range(x.shape[1]), places(kernel)):
-        rows.append([
-            padded[(slice(None), c, *(s * t + d * k for s, t, d, k in zip(strides, at, dilations, tap, strict=True)))]
-            for at in places(counts)
-        ])  # fmt: skip
     return np.array(rows).transpose(2, 0, 1)
 
 
