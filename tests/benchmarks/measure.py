@@ -1,12 +1,15 @@
 """One workload in one process: prepare every competitor, compare what they compute, then time them in turns.
 
-| competitor     | module        | for                        |
-|----------------|---------------|----------------------------|
-| `graphc`       | `with_graphc` | everything                 |
-| `PyTorch`      | `with_torch`  | everything                 |
-| `torch.compile`| `with_torch`  | everything                 |
-| `JAX jit`      | `with_jax`    | everything                 |
-| `ONNX Runtime` | `with_onnx`   | values, without gradients  |
+| competitor              | module          | for                                            |
+|-------------------------|-----------------|------------------------------------------------|
+| `graphc`                | `with_graphc`   | everything                                     |
+| `PyTorch`               | `with_torch`    | everything                                     |
+| `PyTorch channels_last` | `with_torch`    | images                                         |
+| `torch.compile`         | `with_torch`    | everything                                     |
+| `JAX jit`               | `with_jax`      | everything                                     |
+| `ONNX Runtime`          | `with_onnx`     | values, without gradients                      |
+| `PyTensor`              | `with_pytensor` | value and gradients of small graphs            |
+| `CasADi`                | `with_casadi`   | value and gradients through buffers            |
 
 A competitor that fails, takes too long to compile or computes something else is left out of the race, with a note.
 
@@ -19,26 +22,46 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import numpy as np
 
-from tests.benchmarks import arrays, networks, scalars
+from tests.benchmarks import arrays, deep, networks, small
 from tests.benchmarks.limits import Arithmetic, Stream
 from tests.benchmarks.timing import Timing, interleave, ratio
 from tests.benchmarks.workload import Array, Prepared, Problem, Workload
 
 WORKLOADS: dict[str, Workload] = {
-    w.name: w for w in (*scalars.WORKLOADS, *networks.WORKLOADS, *arrays.WORKLOADS)
+    w.name: w for w in (*small.WORKLOADS, *networks.WORKLOADS, *deep.WORKLOADS, *arrays.WORKLOADS)
 }
 
-COMPILE_LIMIT = 90.0
+COMPILE_LIMIT = 300.0
 _NO_FLOOR = 1e-8  # a floor below this says nothing: the cost is that of a call
+
+
+_SMALL_BYTES = 1_000_000
+
+
+def _has_images(problem: Problem) -> bool:
+    return any(a.ndim == 4 for a in problem.inputs)
+
+
+def _only_values(problem: Problem) -> bool:
+    return not problem.gradients and problem.optimizer is None
+
+
+def _small_gradients(problem: Problem) -> bool:
+    return bool(problem.gradients) and problem.traffic <= _SMALL_BYTES
+
+
+def _is_bound(problem: Problem) -> bool:
+    return problem.bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +72,10 @@ class Competitor:
     module: str
     function: str
     packages: tuple[str, ...]
-    gradients: bool = True
+    applies: Callable[[Problem], bool] = lambda problem: True
 
     def missing(self) -> list[str]:
         return [p for p in self.packages if importlib.util.find_spec(p) is None]
-
-    def applies(self, problem: Problem) -> bool:
-        return self.gradients or not (problem.gradients or problem.optimizer)
 
     def load(self) -> Callable[[Problem, int], Prepared]:
         module = importlib.import_module(f"tests.benchmarks.{self.module}")
@@ -63,13 +83,16 @@ class Competitor:
         return prepare
 
 
-GRAPHC = "graphc"
+GRAPHC, PYTORCH = "graphc", "PyTorch"
 COMPETITORS = (
     Competitor(GRAPHC, "with_graphc", "prepare", ("graphc",)),
-    Competitor("PyTorch", "with_torch", "eager", ("torch",)),
+    Competitor(PYTORCH, "with_torch", "eager", ("torch",)),
+    Competitor("PyTorch channels_last", "with_torch", "channels_last", ("torch",), _has_images),
     Competitor("torch.compile", "with_torch", "compiled", ("torch",)),
     Competitor("JAX jit", "with_jax", "prepare", ("jax", "jaxlib")),
-    Competitor("ONNX Runtime", "with_onnx", "prepare", ("onnx", "onnxruntime"), gradients=False),
+    Competitor("ONNX Runtime", "with_onnx", "prepare", ("onnx", "onnxruntime"), _only_values),
+    Competitor("PyTensor", "with_pytensor", "prepare", ("pytensor",), _small_gradients),
+    Competitor("CasADi", "with_casadi", "prepare", ("casadi",), _is_bound),
 )
 
 
@@ -77,7 +100,8 @@ COMPETITORS = (
 class Measured:
     """One competitor: seconds until the first result, again from its caches, and for a call; or a note why not.
 
-    `ratio` is how many times longer than graphc it takes, `error` the largest deviation from the reference.
+    `ratio` is how many times longer than graphc it takes, `error` the largest deviation from the reference,
+    `memory` the peak of a step and `compile_memory` that of what is done before, in bytes (see `memory`).
     """
 
     name: str
@@ -91,15 +115,23 @@ class Measured:
     best: float | None = None
     samples: int = 0
     ratio: float | None = None
+    memory: int | None = None
+    compile_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A workload on a number of threads; rates in flop/s and byte/s, times in seconds."""
+    """A workload on a number of threads; rates in flop/s and byte/s, times in seconds.
+
+    `load` is the machine's average of the last minute when the measurement began.
+    """
 
     workload: str
     title: str
     threads: int
+    load: float
+    target: float
+    training: bool
     flops: float
     traffic: float
     peak: float
@@ -114,6 +146,18 @@ class Result:
     def best_peer(self) -> Measured | None:
         peers = [c for c in self.competitors if c.name != GRAPHC and c.median is not None]
         return min(peers, key=lambda c: c.median or 0.0, default=None)
+
+    @property
+    def ratio(self) -> float | None:
+        """The best peer's time / graphc's."""
+        best = self.best_peer
+        return None if best is None else best.ratio
+
+    @property
+    def memory_share(self) -> float | None:
+        """graphc's peak memory / PyTorch's."""
+        own, other = self.of(GRAPHC), self.of(PYTORCH)
+        return own.memory / other.memory if own and other and own.memory and other.memory else None
 
     @property
     def share(self) -> float | None:
@@ -142,17 +186,26 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def measure(name: str, *, threads: int, seconds: float, only: Sequence[str] = ()) -> Result:
-    """Measure a workload by all competitors that are installed, or those in `only`; about `seconds` of timing."""
-    problem = WORKLOADS[name].problem()
+def competing(problem: Problem, only: Sequence[str] = ()) -> list[Competitor]:
+    """Those that are installed and can do it; of those in `only`, if there are any."""
+    return [c for c in COMPETITORS if (not only or c.name in only) and not c.missing() and c.applies(problem)]
+
+
+def measure(
+    name: str, *, threads: int, seconds: float, only: Sequence[str] = (), limit: float = COMPILE_LIMIT
+) -> Result:
+    """Measure a workload by all competitors, or those in `only`; about `seconds` of timing.
+
+    Who takes longer than `limit` seconds until the first result is left out.
+    """
+    load, problem = os.getloadavg()[0], WORKLOADS[name].problem()
     expected = importlib.import_module("tests.benchmarks.with_graphc").reference(problem)
     ready: dict[str, Prepared] = {}
     entries: dict[str, Measured] = {}
-    for c in COMPETITORS:
-        if (not only or c.name in only) and not c.missing() and c.applies(problem):
-            entries[c.name], prepared = _prepared(c, problem, threads, expected)
-            if prepared is not None:
-                ready[c.name] = prepared
+    for c in competing(problem, only):
+        entries[c.name], prepared = _prepared(c, problem, threads, expected, limit)
+        if prepared is not None:
+            ready[c.name] = prepared
     limits: dict[str, Arithmetic | Stream] = {"peak": Arithmetic(problem.dtype)}
     for kind in ("read", "copy"):
         for count in sorted({1, threads}):
@@ -169,6 +222,9 @@ def measure(name: str, *, threads: int, seconds: float, only: Sequence[str] = ()
         name,
         WORKLOADS[name].title,
         threads,
+        load,
+        WORKLOADS[name].target,
+        problem.optimizer is not None,
         problem.flops,
         problem.traffic,
         peak,
@@ -183,35 +239,31 @@ def _timed(entry: Measured, timings: dict[str, Timing]) -> Measured:
     if t is None:
         return entry
     own = timings.get(GRAPHC)
-    return Measured(
-        entry.name,
-        entry.note,
-        entry.first,
-        entry.again,
-        entry.error,
-        t.median,
-        t.low,
-        t.high,
-        t.best,
-        t.samples,
-        ratio(t, own) if own is not None else None,
+    return replace(
+        entry,
+        median=t.median,
+        low=t.low,
+        high=t.high,
+        best=t.best,
+        samples=t.samples,
+        ratio=ratio(t, own) if own is not None else None,
     )
 
 
 def _prepared(
-    competitor: Competitor, problem: Problem, threads: int, expected: Sequence[Array]
+    competitor: Competitor, problem: Problem, threads: int, expected: Sequence[Array], limit: float
 ) -> tuple[Measured, Prepared | None]:
     """Compile a competitor, call it once and check its results; its parameters are back at the start."""
     name, again = competitor.name, None
     try:
-        with time_limit(COMPILE_LIMIT):
+        with time_limit(limit):
             prepare = competitor.load()
             first, prepared = _first(prepare, problem, threads)
             error = _deviation(prepared.read(), expected, problem)
             if name == GRAPHC:
                 again, _ = _first(prepare, problem, threads)
     except TimeLimit:
-        return Measured(name, f"not compiled in {COMPILE_LIMIT:.0f} s"), None
+        return Measured(name, f"not compiled in {limit:.0f} s"), None
     except Exception as problem_met:  # any failure of any framework: the others go on
         text = (str(problem_met).strip() or type(problem_met).__name__).splitlines()[0]
         return Measured(name, f"{type(problem_met).__name__}: {text[:300]}"), None

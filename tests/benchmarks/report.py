@@ -12,12 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from statistics import geometric_mean
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tests.benchmarks.measure import COMPETITORS, GRAPHC, Result
+
+MEMORY_TARGET = 0.6
+"""What a training step needs at most, of PyTorch's peak."""
 
 
 def seconds(value: float | None) -> str:
@@ -38,18 +42,31 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.0%}"
 
 
+def mebibytes(value: int | None) -> str:
+    return "-" if value is None else f"{value / 2**20:.{1 if value < 100 * 2**20 else 0}f} MiB"
+
+
 def show(console: Console, result: Result) -> None:
     """The table of one workload."""
     table = Table(
         title=f"{result.workload}: {result.title}; {_threads(result.threads)}", title_justify="left"
     )
     table.add_column("competitor")
-    for column in ("median", "quartiles", "best", "GFLOP/s", "time / graphc's", "first call", "deviation"):
+    for column in (
+        "median",
+        "quartiles",
+        "best",
+        "GFLOP/s",
+        "time / graphc's",
+        "first call",
+        "memory",
+        "deviation",
+    ):
         table.add_column(column, justify="right")
     best = result.best_peer
     for c in result.competitors:
         if c.median is None:
-            table.add_row(c.name, Text(c.note, style="red"), "", "", "", "", seconds(c.first), "")
+            table.add_row(c.name, Text(c.note, style="red"), "", "", "", "", seconds(c.first))
             continue
         style = "bold" if c.name == GRAPHC else "cyan" if c is best else ""
         rate = f"{result.flops / c.median / 1e9:.1f}" if result.flops >= 1e3 else "-"
@@ -61,13 +78,14 @@ def show(console: Console, result: Result) -> None:
             rate,
             times(c.ratio),
             seconds(c.first),
+            mebibytes(c.memory),
             f"{c.error or 0.0:.0e}",
             style=style,
         )
     own = result.of(GRAPHC)
     notes = [
         f"peak {result.peak / 1e9:.0f} GFLOP/s, bandwidth {result.bandwidth / 1e9:.0f} GB/s over what it touches",
-        f"floor {seconds(result.floor)}, graphc reaches {percent(result.share)} of it",
+        f"load {result.load:.1f} before; floor {seconds(result.floor)}, graphc reaches {percent(result.share)} of it",
     ]
     if own is not None and own.again is not None:
         notes.append(f"graphc's first call from its cache: {seconds(own.again)}")
@@ -75,41 +93,73 @@ def show(console: Console, result: Result) -> None:
     console.print(table)
 
 
+_COLUMNS = (
+    *("threads", "graphc", "best peer", "", "ratio", "target", "at best", "floor", "share"),
+    *("compile", "peer's", "memory", "/ PyTorch's"),
+)
+
+
 def summary(console: Console, results: Sequence[Result]) -> None:
-    """One line for each workload: ratio = best peer's time / graphc's time; `at best` by their fastest samples."""
-    table = Table(title="graphc against the best peer", title_justify="left")
+    """One line for each workload: ratio = best peer's time / graphc's time; `at best` by their fastest samples.
+
+    Targets are for two threads; for any other number the target is 1.
+    """
+    table = Table(title="graphc against the best peer", title_justify="left", padding=(0, 0, 0, 1))
     table.add_column("workload")
-    for column in (
-        "threads",
-        "graphc",
-        "best peer",
-        "",
-        "ratio",
-        "at best",
-        "floor",
-        "share",
-        "compile",
-        "peer's",
-    ):
+    for column in _COLUMNS:
         table.add_column(column, justify="left" if column == "best peer" else "right")
     for r in results:
         own, best = r.of(GRAPHC), r.best_peer
-        ratio = best.ratio if best else None
         fastest = min((c.best for c in r.competitors if c.best and c is not own), default=None)
         table.add_row(
             r.workload,
             str(r.threads),
-            seconds(own.median) if own else "-",
+            Text("failed", style="red") if own and own.note else seconds(own.median) if own else "-",
             best.name if best else "-",
             seconds(best.median) if best else "-",
-            Text(times(ratio), style="green" if ratio and ratio >= 1 else "red"),
+            Text(times(r.ratio), style=_style(r)),
+            f"{r.target:g}×" if r.threads == 2 else "",
             times(fastest / own.best if fastest and own and own.best else None),
             seconds(r.floor),
             percent(r.share),
             seconds(own.first) if own else "-",
             seconds(best.first) if best else "-",
+            mebibytes(own.memory) if own else "-",
+            Text(times(r.memory_share), style="red" if (r.memory_share or 0) > MEMORY_TARGET else "green"),
         )
     console.print(table)
+    for threads in sorted({r.threads for r in results}):
+        console.print(outcome([r for r in results if r.threads == threads]))
+
+
+def outcome(results: Sequence[Result]) -> str:
+    """How many rows reach their target, are below 1, and the geometric mean; all on one number of threads.
+
+    A row that has no ratio, since graphc failed, reaches nothing.
+    """
+    threads = results[0].threads
+    ratios = [r.ratio for r in results if r.ratio]
+    lines = [f"{_threads(threads)}: {len(results)} workloads"]
+    if threads == 2:
+        lines.append(f"{sum(reached(r) for r in results)} reach their target")
+    lines.append(f"{sum(q < 1 for q in ratios)} are below 1")
+    lines.extend(f"{len(results) - len(ratios)} have no ratio" for _ in range(len(ratios) < len(results)))
+    if ratios:
+        lines.append(f"geometric mean {geometric_mean(ratios):.2f}×")
+    shares = [r.memory_share for r in results if r.memory_share]
+    if shares:
+        within = sum(s <= MEMORY_TARGET for s in shares)
+        lines.append(f"{within} of {len(shares)} use at most {MEMORY_TARGET} of PyTorch's memory")
+    return ", ".join(lines)
+
+
+def reached(result: Result) -> bool:
+    """Whether the ratio is the target's, which is that for two threads; else whether it is 1."""
+    return (result.ratio or 0.0) >= (result.target if result.threads == 2 else 1.0)
+
+
+def _style(result: Result) -> str:
+    return "green" if reached(result) else "yellow" if (result.ratio or 0.0) >= 1 else "red"
 
 
 def machine() -> dict[str, object]:
@@ -146,8 +196,10 @@ def as_json(results: Sequence[Result]) -> dict[str, object]:
         best = r.best_peer
         derived = {
             "best_peer": best.name if best else None,
-            "ratio": best.ratio if best else None,
+            "ratio": r.ratio,
+            "reached": reached(r),
             "share": r.share,
+            "memory_share": r.memory_share,
         }
         rows.append(asdict(r) | derived)
     return {"machine": machine(), "versions": versions(), "results": rows}

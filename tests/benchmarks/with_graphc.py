@@ -11,7 +11,7 @@ import numpy as np
 import graphc as gc
 from graphc import nn
 from graphc.runtime.function import Function
-from tests.benchmarks.workload import SGD, Adam, Array, Prepared, Problem, Value
+from tests.benchmarks.workload import EPSILON, SGD, Adam, Array, Prepared, Problem, Value
 
 
 class Ops:
@@ -22,16 +22,41 @@ class Ops:
     sigmoid = staticmethod(partial(gc.sigmoid))
     relu = staticmethod(partial(gc.relu))
     sum = staticmethod(gc.sum)
-    max_pool2d = staticmethod(gc.max_pool2d)
+    softmax = staticmethod(gc.softmax)
+    log_softmax = staticmethod(gc.log_softmax)
 
     def linear(self, x: Value, w: Value, b: Value) -> Value:
         return x @ w + b
 
-    def conv2d(self, x: Value, w: Value, b: Value, padding: int) -> Value:
-        return gc.conv2d(x, w, padding=padding) + gc.reshape(b, (b.shape[0], 1, 1))
+    def conv2d(self, x: Value, w: Value, b: Value | None, padding: int, stride: int = 1) -> Value:
+        y = gc.conv2d(x, w, stride=stride, padding=padding)
+        return y if b is None else y + gc.reshape(b, (b.shape[0], 1, 1))
+
+    def batch_norm(self, x: Value, gamma: Value, beta: Value) -> Value:
+        return gc.batch_norm(x, gamma=gamma, beta=beta, eps=EPSILON)
+
+    def layer_norm(self, x: Value, gamma: Value, beta: Value) -> Value:
+        return gc.layer_norm(x, -1, gamma, beta, EPSILON)
+
+    def max_pool2d(self, x: Value, size: int, stride: int, padding: int = 0) -> Value:
+        return gc.max_pool2d(x, size, stride, padding)
+
+    def mean_of_places(self, x: Value) -> Value:
+        return gc.mean(x, (2, 3))
 
     def flatten(self, x: Value) -> Value:
         return gc.reshape(x, (x.shape[0], -1))
+
+    def lstm(self, xs: Value, w: Value, u: Value, b: Value) -> Value:
+        def step(states: Value, x: Value) -> tuple[Value, None]:
+            h, c = states
+            i, f, g, o = gc.split(x + h @ u.T, 4, axis=-1)
+            c = gc.sigmoid(f) * c + gc.sigmoid(i) * gc.tanh(g)
+            return (gc.sigmoid(o) * gc.tanh(c), c), None
+
+        zero = gc.zeros((xs.shape[1], u.shape[1]), xs.dtype)
+        (h, _), _ = gc.scan(step, (zero, zero), xs @ w.T + b)
+        return h
 
     def cross_entropy(self, logits: Value, labels: Value) -> Value:
         return -gc.mean(gc.pick(gc.log_softmax(logits), labels))
@@ -56,7 +81,7 @@ def build(problem: Problem, threads: int, backend: str = "llvm") -> Built:
     updates: nn.optimizers.Updates | None = None
     memories: list[gc.Parameter] = []
     if problem.gradients:
-        outputs += gc.grad(found, inputs)
+        outputs += gc.grad(found, [inputs[k] for k in problem.gradients])
     elif problem.optimizer is not None:
         optimizer = _optimizer(problem.optimizer)
         updates = optimizer.updates(found, list(params.values()))
@@ -70,6 +95,9 @@ def prepare(problem: Problem, threads: int, backend: str = "llvm") -> Prepared:
     """See `workload.Prepared`."""
     built = build(problem, threads, backend)
     fn, arguments = built.fn, built.arguments
+    if problem.bound and backend == "llvm":
+        bound = fn.bind(*problem.inputs, out=None)
+        return Prepared(bound, lambda: [np.array(r) for r in bound.outputs])
     results: Array | Sequence[Array] = ()
 
     def call() -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from tests.benchmarks.workload import SGD, Adam, Array, Prepared, Problem, Value
+from tests.benchmarks.workload import EPSILON, SGD, Adam, Array, Prepared, Problem, Value
 
 jax.config.update("jax_enable_x64", True)
 
@@ -22,21 +22,45 @@ class Ops:
     sigmoid = staticmethod(jax.nn.sigmoid)
     relu = staticmethod(jax.nn.relu)
     sum = staticmethod(jnp.sum)
+    softmax = staticmethod(jax.nn.softmax)
+    log_softmax = staticmethod(jax.nn.log_softmax)
 
     def linear(self, x: Value, w: Value, b: Value) -> Value:
         return x @ w + b
 
-    def conv2d(self, x: Value, w: Value, b: Value, padding: int) -> Value:
-        pads = [(padding, padding)] * 2
-        y = lax.conv_general_dilated(x, w, (1, 1), pads, dimension_numbers=("NCHW", "OIHW", "NCHW"))
-        return y + b[:, None, None]
+    def conv2d(self, x: Value, w: Value, b: Value | None, padding: int, stride: int = 1) -> Value:
+        pads, strides = [(padding, padding)] * 2, (stride, stride)
+        y = lax.conv_general_dilated(x, w, strides, pads, dimension_numbers=("NCHW", "OIHW", "NCHW"))
+        return y if b is None else y + b[:, None, None]
 
-    def max_pool2d(self, x: Value, size: int) -> Value:
-        window = (1, 1, size, size)
-        return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")
+    def batch_norm(self, x: Value, gamma: Value, beta: Value) -> Value:
+        scale = gamma * lax.rsqrt(x.var((0, 2, 3)) + EPSILON)
+        return (x - x.mean((0, 2, 3), keepdims=True)) * scale[:, None, None] + beta[:, None, None]
+
+    def layer_norm(self, x: Value, gamma: Value, beta: Value) -> Value:
+        spread = x.var(-1, keepdims=True)
+        return (x - x.mean(-1, keepdims=True)) * lax.rsqrt(spread + EPSILON) * gamma + beta
+
+    def max_pool2d(self, x: Value, size: int, stride: int, padding: int = 0) -> Value:
+        pads = [(0, 0)] * 2 + [(padding, padding)] * 2
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, size, size), (1, 1, stride, stride), pads)
+
+    def mean_of_places(self, x: Value) -> Value:
+        return x.mean((2, 3))
 
     def flatten(self, x: Value) -> Value:
         return x.reshape(x.shape[0], -1)
+
+    def lstm(self, xs: Value, w: Value, u: Value, b: Value) -> Value:
+        def step(states: Value, x: Value) -> tuple[Value, None]:
+            h, c = states
+            i, f, g, o = jnp.split(x + h @ u.T, 4, axis=-1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+        zero = jnp.zeros((xs.shape[1], u.shape[1]), xs.dtype)
+        (h, _), _ = lax.scan(step, (zero, zero), xs @ w.T + b)
+        return h
 
     def cross_entropy(self, logits: Value, labels: Value) -> Value:
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1))
@@ -50,7 +74,7 @@ def prepare(problem: Problem, threads: int) -> Prepared:
 
     if problem.optimizer is None:
         params = {name: jnp.asarray(a) for name, a in problem.params.items()}
-        function = jax.jit(_differentiated(body) if problem.gradients else body)
+        function = jax.jit(_differentiated(body, problem.gradients) if problem.gradients else body)
 
         def evaluate() -> None:
             nonlocal results
@@ -87,11 +111,8 @@ def prepare(problem: Problem, threads: int) -> Prepared:
     return Prepared(train, read, reset)
 
 
-def _differentiated(body: Value) -> Value:
-    def value_and_gradients(params: Value, *inputs: Value) -> Value:
-        return jax.value_and_grad(lambda xs: body(params, *xs))(inputs)
-
-    return value_and_gradients
+def _differentiated(body: Value, wrt: tuple[int, ...]) -> Value:
+    return jax.value_and_grad(body, argnums=tuple(1 + k for k in wrt))
 
 
 def _updated(spec: SGD | Adam, params: Value, gradients: Value, memories: Value, t: Value) -> Value:

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.benchmarks.workload import Array, Prepared, Problem
+from tests.benchmarks.workload import EPSILON, Array, Prepared, Problem
 
 _OPSET, _IR_VERSION = 17, 8
 
@@ -78,11 +78,22 @@ class Ops:
     def linear(self, x: _Value, w: _Value, b: _Value) -> _Value:
         return x.graph.node("Gemm", x, w, b)
 
-    def conv2d(self, x: _Value, w: _Value, b: _Value, padding: int) -> _Value:
-        return x.graph.node("Conv", x, w, b, pads=[padding] * 4)
+    def conv2d(self, x: _Value, w: _Value, b: _Value | None, padding: int, stride: int = 1) -> _Value:
+        bias = () if b is None else (b,)
+        return x.graph.node("Conv", x, w, *bias, pads=[padding] * 4, strides=[stride] * 2)
 
-    def max_pool2d(self, x: _Value, size: int) -> _Value:
-        return x.graph.node("MaxPool", x, kernel_shape=[size] * 2, strides=[size] * 2)
+    def layer_norm(self, x: _Value, gamma: _Value, beta: _Value) -> _Value:
+        return x.graph.node("LayerNormalization", x, gamma, beta, epsilon=EPSILON)
+
+    def max_pool2d(self, x: _Value, size: int, stride: int, padding: int = 0) -> _Value:
+        windows = {"kernel_shape": [size] * 2, "strides": [stride] * 2, "pads": [padding] * 4}
+        return x.graph.node("MaxPool", x, **windows)
+
+    def mean_of_places(self, x: _Value) -> _Value:
+        return self.flatten(x.graph.node("GlobalAveragePool", x))
+
+    def softmax(self, x: _Value) -> _Value:
+        return x.graph.node("Softmax", x)
 
     def flatten(self, x: _Value) -> _Value:
         return x.graph.node("Flatten", x)

@@ -3,8 +3,10 @@
 | what `Problem` holds         | what one call does                                                      |
 |------------------------------|-------------------------------------------------------------------------|
 | neither of the two below     | `body(ops, params, *inputs)`                                            |
-| `gradients=True`             | its value, and its gradient with respect to every input                 |
+| `gradients=(0, 2)`           | its value, and its gradients with respect to the inputs 0 and 2         |
 | `optimizer`                  | the loss, its gradients and the new parameters, in place where possible |
+
+With `bound` the arrays of a call are fixed beforehand, for those frameworks that can.
 
 The body of a workload is written once: operators, and the functions of `Ops`, which every framework provides.
 
@@ -27,7 +29,12 @@ Value: TypeAlias = Any
 
 
 class Ops(Protocol):
-    """The functions that bodies use; layouts are [N, features] and [N, channels, height, width]."""
+    """The functions that bodies use; layouts are [N, features] and [N, channels, height, width].
+
+    Softmax and layer normalisation go along the last axis; batch normalisation takes the mean and the variance of
+    this batch.  `lstm` goes over xs[T, N, features], from zeros, with weights w[4·H, features] and u[4·H, H] and a
+    bias[4·H] for the gates i, f, g, o; it gives the last h[N, H].
+    """
 
     def exp(self, x: Value) -> Value: ...
     def tanh(self, x: Value) -> Value: ...
@@ -35,13 +42,21 @@ class Ops(Protocol):
     def relu(self, x: Value) -> Value: ...
     def sum(self, x: Value) -> Value: ...
     def linear(self, x: Value, w: Value, b: Value) -> Value: ...
-    def conv2d(self, x: Value, w: Value, b: Value, padding: int) -> Value: ...
-    def max_pool2d(self, x: Value, size: int) -> Value: ...
+    def conv2d(self, x: Value, w: Value, b: Value | None, padding: int, stride: int = 1) -> Value: ...
+    def batch_norm(self, x: Value, gamma: Value, beta: Value) -> Value: ...
+    def layer_norm(self, x: Value, gamma: Value, beta: Value) -> Value: ...
+    def max_pool2d(self, x: Value, size: int, stride: int, padding: int = 0) -> Value: ...
+    def mean_of_places(self, x: Value) -> Value: ...
     def flatten(self, x: Value) -> Value: ...
+    def lstm(self, xs: Value, w: Value, u: Value, b: Value) -> Value: ...
+    def softmax(self, x: Value) -> Value: ...
+    def log_softmax(self, x: Value) -> Value: ...
     def cross_entropy(self, logits: Value, labels: Value) -> Value: ...
 
 
 Body: TypeAlias = Callable[..., Value]
+EPSILON = 1e-5
+"""What both normalisations add to the variance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +96,9 @@ class Problem:
     body: Body
     inputs: tuple[Array, ...]
     params: Mapping[str, Array] = field(default_factory=dict)
-    gradients: bool = False
+    gradients: tuple[int, ...] = ()
     optimizer: SGD | Adam | None = None
+    bound: bool = False
     flops: float = 0.0
     written: int = 0
     tolerance: float = 1e-4
@@ -117,8 +133,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A row of the table; its data is made when it is measured."""
+    """A row of the table; its data is made when it is measured.
+
+    `target` is the least that the best peer's time / graphc's should be, on two threads.
+    """
 
     name: str
     title: str
     problem: Callable[[], Problem]
+    target: float
