@@ -26,11 +26,13 @@ import numpy as np
 from graphc.ir.dims import Index
 from graphc.ir.types import Array
 from graphc.kernel.program import Call, CodeCache, Program, Repeat, Step, parts_of
+from graphc.kernel.turns import Turns
 from graphc_llvm import threads as graphc_threads
 from graphc_llvm.emit import Module, seconds, seconds_alone
 from graphc_llvm.entry import NativeEntry, Timing, supported
 from graphc_llvm.jit import Code
 from graphc_llvm.pace import Pace
+from graphc_llvm.turns import run as repeat
 
 SHORT_SECONDS = 10e-6
 """Runs that are estimated to be as short as that keep the GIL: giving it away could cost more than they do."""
@@ -88,6 +90,19 @@ class LLVMExecutable:
             end = perf_counter()
             self._note(size, threads, end - start, end)
         self._frames.append(frame)
+
+    def loop(self) -> Callable[[Turns], None]:
+        return self._repeat
+
+    def _repeat(self, turns: Turns) -> None:
+        size, threads, start = turns.dims, 1, perf_counter()
+        shared = self._pace is not None and not graphc_threads.forked and not self._is_short(size)
+        if self._pace is not None and shared:
+            threads = self._pace.threads(size, start)
+        repeat(turns, self._code.address, threads, self._cache)
+        if shared:
+            end = perf_counter()
+            self._note(size, threads, (end - start) / turns.count, end, turns.count)
 
     def _frame(self) -> _Frame:
         array = ctypes.create_string_buffer(self._size)

@@ -38,6 +38,7 @@ from graphc.ir.dims import Index, names, product
 from graphc.ir.types import Array, DType, Shape, shape_text
 from graphc.kernel.entry import Entry
 from graphc.kernel.ir import Kernel
+from graphc.kernel.turns import Turns
 
 Role = OneOf["input", "param", "const", "output", "temp"]
 
@@ -235,6 +236,9 @@ class Executable(Protocol):
     def run(self, addresses: list[int], dims: list[int]) -> None:
         """Run once.  `addresses[k]` is the memory of `program.buffers[k]` (0 for unused), then one address for
         each scratch buffer in the order of `scratch()`; `dims` are the values of `program.dims`."""
+
+    def loop(self) -> Callable[[Turns], None] | None:
+        """What runs the program many times on rows of large arrays, or None where only `run` can."""
 
     def entry(self, careful: Callable[..., Any], lock: threading.RLock) -> Entry | None:
         """A native function for calls, or None where there is none.

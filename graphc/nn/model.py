@@ -52,7 +52,7 @@ from graphc.nn.losses.registry import Loss, LossFunction, loss_of
 from graphc.nn.metrics import Metric, metric_of, numbered
 from graphc.nn.optimizers import Optimizer, optimizer_of
 from graphc.nn.summary import Summary, summarise
-from graphc.nn.training import batches_of, measure, train
+from graphc.nn.training import Runner, measure, train
 from graphc.runtime.compile import BACKENDS, compile
 from graphc.runtime.function import Function
 
@@ -189,9 +189,9 @@ class Model:
         """Train on examples x and targets y, `epochs` times in batches; parameters change in place.
 
         `seed` determines the order of the examples.  `verbose` is 0 (silent), 1 (a progress bar; lines where
-        there is no terminal) or 2 (a line for each epoch).  Ctrl-C ends the training after the step that is
-        running: `fit` then returns the history so far, with `interrupted` set.  `callbacks` are called after each
-        epoch, and may end the training: see `nn.EarlyStopping`.
+        there is no terminal) or 2 (a line for each epoch).  Ctrl-C ends the training after the steps that are
+        running, a tenth of a second of them: `fit` then returns the history so far, with `interrupted` set.
+        `callbacks` are called after each epoch, and may end the training: see `nn.EarlyStopping`.
         """
         check_counts(epochs=epochs, batch_size=batch_size)
         arrays = self._examples(x, y)
@@ -246,8 +246,11 @@ class Model:
         count = len(arrays[0])
         out = np.empty((count, *(int(str(d)) for d in self.outputs.shape[1:])), self.outputs.dtype.numpy)
         run = cast("Callable[..., tuple[Array, ...]]", self.predict_function)
-        for start, stop in batches_of(count, batch_size):
-            out[start:stop] = run(*(a[start:stop] for a in arrays))[0]
+        start = 0
+        for size, batches in Runner(run, arrays, batch_size).pieces():
+            for (found,) in batches:
+                out[start : start + size] = found
+                start += size
         return out
 
     def summary(self, verbose: int = 1) -> Summary:

@@ -1,10 +1,13 @@
 """The training loop: epochs, batches, and how Ctrl-C ends them.
 
-Every batch is one call of a compiled step that computes the loss, its gradients and the new parameters.  The
-last batch of an epoch may be smaller; it goes through the same function.
+Every batch is one run of a compiled step that computes the loss, its gradients and the new parameters.  Batches
+run many at a time in native code, which also gathers their rows in the order of the epoch; the last batch, which
+may be smaller, is a call of the same function.  Between two such pieces of `PIECE_SECONDS` there is time for Ctrl-C
+and the progress bar.
 
->>> batches_of(5, 2)
-[(0, 2), (2, 4), (4, 5)]
+>>> def step(x): return [x.sum()]
+>>> [size for size, _ in Runner(step, [np.arange(5.0)], 2).pieces()]
+[2, 2, 1]
 """
 
 from __future__ import annotations
@@ -23,12 +26,15 @@ from graphc.errors import GraphcWarning
 from graphc.ir.types import Array
 from graphc.nn.history import History
 from graphc.nn.progress import reporter
+from graphc.runtime.batches import Batches
 
 Step = Callable[..., Sequence[Array]]
 
+PIECE_SECONDS = 0.1
+
 
 class Interrupt:
-    """Set by Ctrl-C, read between two steps."""
+    """Set by Ctrl-C, read between two pieces of an epoch."""
 
     __slots__ = ("requested",)
 
@@ -37,8 +43,8 @@ class Interrupt:
 
 
 @contextmanager
-def ctrl_c_between_steps() -> Iterator[Interrupt]:
-    """The first Ctrl-C waits for the end of the step, so that no parameter is left half-updated.
+def ctrl_c_between_pieces() -> Iterator[Interrupt]:
+    """The first Ctrl-C waits for the end of the steps that run, so that no parameter is left half-updated.
 
     A second one raises KeyboardInterrupt at once.  Only the main thread of a program receives signals;
     elsewhere nothing is changed.
@@ -61,9 +67,35 @@ def ctrl_c_between_steps() -> Iterator[Interrupt]:
         signal.signal(signal.SIGINT, before if before is not None else signal.SIG_DFL)
 
 
-def batches_of(count: int, size: int) -> list[tuple[int, int]]:
-    """(start, stop) of each batch; the last one may be smaller."""
-    return [(start, min(start + size, count)) for start in range(0, count, size)]
+class Runner:
+    """A function over the batches of arrays: natively, as many at a time as take `PIECE_SECONDS`, or one by one."""
+
+    def __init__(self, step: Step, arrays: Sequence[Array], size: int) -> None:
+        self._step, self._arrays, self._size, self._count = step, arrays, size, len(arrays[0])
+        # One batch alone gains nothing.
+        self._native = Batches.of(step, arrays, size) if self._count >= 2 * size else None
+        self._piece = 1
+
+    def pieces(self, order: Array | None = None) -> Iterator[tuple[int, list[Sequence[Array]]]]:
+        """The results of some batches, and how many rows each of them has; again, until all rows are done."""
+        start = 0
+        while start < self._count:
+            left = (self._count - start) // self._size
+            if self._native is not None and left:
+                piece = min(left, self._piece)
+                began = time.perf_counter()
+                results = self._native.run(order, start, piece)
+                seconds = (time.perf_counter() - began) / piece
+                # A little more than before, for the first batches may be the slow ones.
+                self._piece = max(1, min(4 * piece, int(PIECE_SECONDS / max(seconds, 1e-9))))
+                start += piece * self._size
+                yield self._size, list(zip(*results, strict=True))
+            else:
+                stop = min(start + self._size, self._count)
+                rows = slice(start, stop) if order is None else order[start:stop]
+                found = self._step(*(a[rows] for a in self._arrays))
+                size, start = stop - start, stop
+                yield size, [found]
 
 
 def train(
@@ -84,26 +116,24 @@ def train(
     After each epoch, `after_epoch(epoch, measures)` says whether that was the last one.
     """
     history, generator = History(), np.random.default_rng(seed)
-    count = len(arrays[0])
-    plan = batches_of(count, batch_size)
-    show = reporter(verbose, epochs, len(plan))
+    count, runner = len(arrays[0]), Runner(step, arrays, batch_size)
+    show = reporter(verbose, epochs, -(-count // batch_size))
     warned = False
     try:
-        with ctrl_c_between_steps() as ctrl_c:
+        with ctrl_c_between_pieces() as ctrl_c:
             for epoch in range(epochs):
                 show.start(epoch)
                 order = generator.permutation(count) if shuffle else None
                 sums, began = [0.0] * len(names), time.perf_counter()
-                for k, (start, stop) in enumerate(plan):
-                    rows = slice(start, stop) if order is None else order[start:stop]
-                    results = step(*(a[rows] for a in arrays))
-                    for i, value in enumerate(results):
-                        sums[i] += float(value) * (stop - start)
+                rows = done = 0
+                for size, batches in runner.pieces(order):
+                    _add(sums, size, batches)
+                    rows, done = rows + size * len(batches), done + len(batches)
                     if ctrl_c.requested:
                         break
                     if show.due():
                         seconds = time.perf_counter() - began
-                        show.batch(k + 1, _means(names, sums, stop), stop / seconds)
+                        show.batch(done, _means(names, sums, rows), rows / seconds)
                 if ctrl_c.requested:
                     history.interrupted = True
                     break
@@ -129,12 +159,16 @@ def train(
 
 def measure(step: Step, names: Sequence[str], arrays: Sequence[Array], batch_size: int) -> dict[str, float]:
     """The means of measures over all examples, batch by batch."""
-    count = len(arrays[0])
     sums = [0.0] * len(names)
-    for start, stop in batches_of(count, batch_size):
-        for i, value in enumerate(step(*(a[start:stop] for a in arrays))):
-            sums[i] += float(value) * (stop - start)
-    return _means(names, sums, count)
+    for size, batches in Runner(step, arrays, batch_size).pieces():
+        _add(sums, size, batches)
+    return _means(names, sums, len(arrays[0]))
+
+
+def _add(sums: list[float], size: int, batches: Sequence[Sequence[Array]]) -> None:
+    for values in batches:
+        for i, value in enumerate(values):
+            sums[i] += float(value) * size
 
 
 def _means(names: Sequence[str], sums: Sequence[float], count: int) -> dict[str, float]:

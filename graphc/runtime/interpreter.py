@@ -19,6 +19,7 @@ from graphc.ir.dims import Index, evaluate
 from graphc.ir.types import Array
 from graphc.kernel.interp import run_program
 from graphc.kernel.program import Program
+from graphc.kernel.turns import Turns
 
 
 class InterpreterExecutable:
@@ -39,6 +40,10 @@ class InterpreterExecutable:
 
     def entry(self, careful: Callable[..., Any], lock: threading.RLock) -> None:
         """None: every call goes the careful way."""
+
+    def loop(self) -> Callable[[Turns], None] | None:
+        """None: every turn is a run."""
+        return None
 
     def text(self, stage: str) -> str:
         raise KeyError(stage)
