@@ -50,6 +50,7 @@ _PYTHON = (
     "PyLong_AsLongLong",
     "PyLong_FromLongLong",
     "PyErr_Clear",
+    "PyErr_Occurred",
 )
 _NEW_FROM_DESCR, _ARRAY_TYPE = 94, 2  # places in NumPy's table of functions, which are part of its ABI
 _FASTCALL_KEYWORDS = 0x0080 | 0x0002
@@ -80,7 +81,13 @@ def symbols() -> Mapping[str, int] | None:
     if word != 8 or not table or _pointer(table + word * _ARRAY_TYPE) != id(np.ndarray) or not _as_expected():
         return None
     found["PyArray_NewFromDescr"] = _pointer(table + word * _NEW_FROM_DESCR)
-    objects = {"PyArray_Type": np.ndarray, "PyFloat_Type": float, "Py_True": True, "Py_False": False}
+    objects = {
+        "PyArray_Type": np.ndarray,
+        "PyFloat_Type": float,
+        "PyLong_Type": int,
+        "Py_True": True,
+        "Py_False": False,
+    }
     return found | {name: id(value) for name, value in objects.items()}
 
 

@@ -23,6 +23,7 @@ PARTS = """
 
 @PyArray_Type = external global i8
 @PyFloat_Type = external global i8
+@PyLong_Type = external global i8
 @Py_True = external global i8
 @Py_False = external global i8
 
@@ -39,6 +40,7 @@ declare void @PyEval_RestoreThread(ptr)
 declare i64 @PyLong_AsLongLong(ptr)
 declare ptr @PyLong_FromLongLong(i64)
 declare void @PyErr_Clear()
+declare ptr @PyErr_Occurred()
 declare double @llvm.fabs.f64(double)
 
 ; The address of an argument's data; null where it does not fit.  `room` takes a number in another precision.
@@ -108,9 +110,42 @@ float:
   %bytes.at = getelementptr %Input, ptr %input, i64 0, i32 5
   %bytes = load i64, ptr %bytes.at
   %is.float = icmp eq ptr %type, @PyFloat_Type
-  %kind = select i1 %is.float, i64 %bytes, i64 0
+  %is.int = icmp eq ptr %type, @PyLong_Type
+  %kind.int = select i1 %is.int, i64 %bytes, i64 0
+  %kind.int.bit = shl i64 %kind.int, 4
+  %kind = select i1 %is.float, i64 %bytes, i64 %kind.int.bit
   switch i64 %kind, label %misfit [ i64 8, label %in.place
-                                    i64 4, label %single ]
+                                    i64 4, label %single
+                                    i64 128, label %int
+                                    i64 64, label %int ]
+
+int:
+  %integer = call i64 @PyLong_AsLongLong(ptr %value)
+  %may.fail = icmp eq i64 %integer, -1
+  br i1 %may.fail, label %int.looked, label %int.number
+
+int.looked:
+  %error = call ptr @PyErr_Occurred()
+  %minus.one = icmp eq ptr %error, null
+  br i1 %minus.one, label %int.number, label %int.failed
+
+int.failed:
+  call void @PyErr_Clear()
+  ret ptr null
+
+int.number:
+  %is.double = icmp eq i64 %bytes, 8
+  br i1 %is.double, label %int.double, label %int.single
+
+int.double:
+  %as.double = sitofp i64 %integer to double
+  store double %as.double, ptr %room
+  ret ptr %room
+
+int.single:
+  %as.single = sitofp i64 %integer to float
+  store float %as.single, ptr %room
+  ret ptr %room
 
 in.place:
   ret ptr %held

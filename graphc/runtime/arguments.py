@@ -47,7 +47,7 @@ class Arguments:
         """Arguments as contiguous arrays of the right dtype and shape, without a copy where they are; raises
         ArgumentError."""
         if kwargs or len(args) != len(self.names):
-            args = self.by_name(args, kwargs)
+            args = self.by_place(args, kwargs)
         arrays: list[Array] = []
         for value, wanted, static in zip(args, self.dtypes, self._static, strict=True):
             # A number of the right kind becomes a scalar array at once; all else takes the careful way.
@@ -72,7 +72,8 @@ class Arguments:
             self.check_dims(arrays)
         return arrays
 
-    def by_name(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[object]:
+    def by_place(self, args: Sequence[object], kwargs: Mapping[str, object]) -> list[object]:
+        """Arguments in the order of the inputs; raises ArgumentError where one is missing or not wanted."""
         names, given, rest = self.names, list(args), dict(kwargs)
         for name in names[len(given) :]:
             if name not in rest:

@@ -16,7 +16,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -78,13 +78,18 @@ class Caller:
         self.graph, self.optimized, self.compiled, self.single = graph, optimized, compiled, single
         self.arguments = Arguments(graph)
         self.output_dtypes = tuple(n.type.dtype.numpy for n in graph.outputs)
-        self.updated = tuple(p.op.variable for p, _ in graph.updates if isinstance(p.op, Param))
-        self.params = () if compiled is None else tuple(p.variable for _, p in compiled.layout.params)
+        self._nodes = (*graph.nodes, *(n for b in blocks_inside(graph.nodes) for n in b.nodes))
+        self.updated_ops = tuple(p.op for p, _ in graph.updates if isinstance(p.op, Param))
+        self.updated = tuple(p.variable for p in self.updated_ops)
+        if compiled is None:
+            self.param_ops = tuple(n.op for n in self._nodes if isinstance(n.op, Param))
+        else:
+            self.param_ops = tuple(p for _, p in compiled.layout.params)
+        self.params = tuple(p.variable for p in self.param_ops)
         # Held by a call while it runs.  A signal handler that calls the function again must not wait for itself.
         self.lock = threading.RLock()
         self.workspaces: OrderedDict[tuple[int, ...], Workspace] = OrderedDict()
         self.gate = Gate()
-        self._nodes = (*graph.nodes, *(n for b in blocks_inside(graph.nodes) for n in b.nodes))
         _callers.add(self)
 
     def careful(self, /, *args: object, **kwargs: object) -> Array | tuple[Array, ...]:
@@ -95,12 +100,22 @@ class Caller:
             error.where = user_location()
             raise error.with_traceback(None) from None
         compiled = self.compiled
-        results = self.evaluate(arrays) if compiled is None else self.run(compiled, arrays)
+        if compiled is None:
+            results = self.evaluate(arrays)
+        else:
+            arrays = self.apart(arrays)
+            results, key, space = self.run(compiled, arrays)
+            shapes = tuple(a.shape for a in arrays)
+            self.gate.open(key, self.params, partial(self._binding, compiled, space, shapes))
         return results[0] if self.single else tuple(results)
+
+    def check(self, dims: Mapping[str, int]) -> None:
+        """Raises ShapeError where the graph cannot be computed for these sizes."""
+        check_sizes(self._nodes, dims)
 
     def evaluate(self, arrays: list[Array]) -> list[Array]:
         """By the reference; updates are made after everything is computed."""
-        check_sizes(self._nodes, self.arguments.dims(arrays))
+        self.check(self.arguments.dims(arrays))
         with self.lock:
             values = reference.evaluate(self.optimized, arrays)
             count = len(self.graph.outputs)
@@ -112,22 +127,23 @@ class Caller:
                 target.op.variable.value[...] = value
         return results
 
-    def run(self, compiled: Compiled, arrays: list[Array]) -> list[Array]:
-        """By compiled code; afterwards calls with such arguments can go the native way."""
-        arrays = self.apart(arrays)
-        with self.lock:
-            key, space = self.workspace(compiled, arrays)
-            results = [np.empty(s, d) for s, d in zip(space.shapes, self.output_dtypes, strict=True)]
-            table = self.table(compiled, space, arrays, results)
-            compiled.executable.run(table, space.dims)
-        shapes = tuple(a.shape for a in arrays)
-        self.gate.open(key, self.params, partial(self._binding, compiled, space, shapes))
-        return results
-
     def apart(self, arrays: list[Array]) -> list[Array]:
         """Copies of those that share memory with a parameter that is updated, since they must not change."""
+        if not self.updated:
+            return arrays
         shared = [any(np.may_share_memory(a, v.value) for v in self.updated) for a in arrays]
         return [a.copy() if s else a for a, s in zip(arrays, shared, strict=True)]
+
+    def run(
+        self, compiled: Compiled, arrays: Sequence[Array], results: list[Array] | None = None
+    ) -> tuple[list[Array], tuple[int, ...], Workspace]:
+        """By compiled code, into fresh arrays or those given; also the sizes, and the memory for them."""
+        with self.lock:
+            key, space = self.workspace(compiled, arrays)
+            if results is None:
+                results = [np.empty(s, d) for s, d in zip(space.shapes, self.output_dtypes, strict=True)]
+            compiled.executable.run(self.table(compiled, space, arrays, results), space.dims)
+        return results, key, space
 
     def table(
         self, compiled: Compiled, space: Workspace, arrays: Sequence[Array], results: Sequence[Array]
@@ -174,7 +190,7 @@ class Caller:
     def _planned(self, compiled: Compiled, key: tuple[int, ...]) -> Workspace:
         program = compiled.program
         dims = {name: size for (name, _, _), size in zip(self.arguments.dim_sources, key, strict=True)}
-        check_sizes(self._nodes, dims)
+        self.check(dims)
         scratch = compiled.executable.scratch()
         places = plan(program, dims, scratch)
         layout = compiled.layout

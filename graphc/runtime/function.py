@@ -28,6 +28,7 @@ from graphc.ir.types import Array
 from graphc.kernel.program import Program
 from graphc.passes.fuse import Cluster
 from graphc.passes.log import Log
+from graphc.runtime.binding import BoundCall
 from graphc.runtime.caller import Caller, Compiled
 from graphc.runtime.cost import Cost, program_cost
 from graphc.runtime.gate import Call
@@ -76,6 +77,28 @@ class Function(Call):
         )
         results = ", ".join(str(n.type) for n in self.graph.outputs)
         return f"<function {self.graph.name}({arguments}) -> {results} by {self.backend}>"
+
+    def bind(self, *args: object, out: Array | Sequence[Array] | None = None, **kwargs: object) -> BoundCall:
+        """A call with these arrays: `bound()` reads them where they are, and writes into the same outputs each time.
+
+        `args` and `kwargs` are arrays of exactly the dtypes and shapes of the inputs, in order or by name, and
+        contiguous: nothing is converted.  `out` is the array to write into, or a list of them where the function
+        returns several; without it they are made.  `bound.outputs` are these arrays, and what `bound()` returns.
+        Named dimensions have the sizes that the arrays have.  A parameter is read, and updated, where it is at the
+        time of the call.  Several threads may call it, but all of them write into the same arrays.
+
+        Raises ArgumentError for what is no such array, and for outputs that share memory with anything else.
+
+        >>> import graphc as gc, numpy as np
+        >>> x = gc.input("x", (3,), "float32")
+        >>> fn = gc.compile([x], 2.0 * x)
+        >>> given, doubled = np.ones(3, "float32"), np.zeros(3, "float32")
+        >>> bound = fn.bind(given, out=doubled)
+        >>> given[1] = 5.0
+        >>> bound() is doubled, doubled
+        (True, array([ 2., 10.,  2.], dtype=float32))
+        """
+        return BoundCall(self.caller, args, kwargs, out)
 
     def prepared(self, args: Sequence[object], kwargs: Mapping[str, object] = {}) -> list[Array]:
         """Arguments of a call as contiguous arrays of the right dtype and shape, without a copy where they are
