@@ -51,6 +51,36 @@ ArgumentError: outputs must be tensors, not float
   model.py:4   g = gc.compile([x, y], [f, 2.0])
                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 """,
+    "size of an unknown dimension": """
+ArgumentError: no input has a dimension called 'M'
+  model.py:4   g = gc.compile([x, y], f, dims={"M": 3})
+                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  why: the named dimensions are N
+""",
+    "size where there are no names": """
+ArgumentError: no input has a dimension called 'N'
+  model.py:4   g = gc.compile([gc.input("s")], [w], dims={"N": 3})
+                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  why: all dimensions are numbers
+""",
+    "size that is no number": """
+ArgumentError: the size of N must be a number, 0 or more, not -1
+  model.py:4   g = gc.compile([x, y], f, dims={"N": -1})
+                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+""",
+    "sizes without names": """
+ArgumentError: dims must give the size of each dimension by its name, not 64
+  model.py:4   g = gc.compile([x, y], f, dims=64)
+                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  fix: write it like dims={"N": 64}
+""",
+    "size that is too small": """
+ShapeError: an axis is too short for slice where N = 2
+  model.py:4   g = gc.compile([x, y], y[:3], dims={"N": 2})
+                                      ^^^^^
+  why: it needs the places 0 to 2 of axis 0, which has the size 2
+  fix: call the function with a larger N, or use bounds that fit every size
+""",
     "update of an input": """
 ArgumentError: only parameters can be updated, and Tensor(y: input, f32[N]) is none
   model.py:4   g = gc.compile([x, y], f, updates={y: f})
@@ -66,7 +96,7 @@ ArgumentError: `w` is f32[4], and cannot be updated by f32[N]
 ArgumentError: there is no pass or rule 'fuze' to disable
   model.py:4   g = gc.compile([x, y], f, disable=["fuze"])
                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-  why: the passes are merge, fold, stability, algebra, control, dead, fuse
+  why: the passes are merge, fold, stability, algebra, control, dead, fuse, layout
   fix: name a pass, or a rule of those that `graphc rules` lists
 """,
     "unknown back end": """
