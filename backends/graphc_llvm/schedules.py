@@ -42,13 +42,14 @@ from typing import Concatenate, ParamSpec
 from graphc.ir.dims import Index, coefficient, names
 from graphc.kernel.dependence import accesses, assigned
 from graphc.kernel.edits import Forward, ScheduleError, rename_apart
-from graphc.kernel.ir import Accumulate, Alloc, For, Kernel, Kind, Load, Space, Stmt, Store, walk
+from graphc.kernel.ir import Alloc, For, Kernel, Kind, Load, Space, Stmt, Store, walk
 from graphc.kernel.program import Machine
 from graphc.kernel.schedule import fuse, parallelize, reorder, split, unroll, vectorize
 from graphc.kernel.staging import stage, stage_store
 from graphc.kernel.tiling import fission, vector_reduction
 from graphc.kernel.verify import verify
 from graphc_llvm.plan import Nest, Plan, choose, masked_lanes, tile_sizes, unit_lanes
+from graphc_llvm.rows import few, passes_over_rows, private_sums, schedule_rows, sum_up, sums_alone
 
 P = ParamSpec("P")
 
@@ -63,9 +64,10 @@ def schedule(
     s = Scheduler(kernel, machine)
     s.do(rename_apart)
     s.steps.clear()
-    for loop in [f.var for f in kernel.body if isinstance(f, For)]:
+    s.shares = threads > 1 and not (isinstance(flops, int) and flops < SMALL)
+    for loop in [f.var for f in s.kernel.body if isinstance(f, For)]:
         s.nest(loop)
-    if threads > 1 and not (isinstance(flops, int) and flops < SMALL):
+    if s.shares:
         s.share()
     return verify(s.kernel), tuple(s.steps)
 
@@ -78,6 +80,7 @@ class Scheduler:
 
     def __init__(self, kernel: Kernel, machine: Machine) -> None:
         self.kernel, self.machine = kernel, machine
+        self.shares = False  # whether threads are to share the loops
         self.steps: list[str] = []
 
     def do(
@@ -126,10 +129,18 @@ class Scheduler:
         self.descend(var)
         var = self.fuse(var)
         nest = Nest.of(self.loop(var))
+        for part in private_sums(self, nest) if self.shares and nest is not None else [var]:
+            self.nest_alone(part)
+
+    def nest_alone(self, var: str) -> None:
+        """Schedule one outermost loop, whose iterations no longer add to the same cells."""
+        nest = Nest.of(self.loop(var))
         if nest is None:
             self.innermost(var)
-        elif not nest.chains and any(self.sums(s) for s in nest.body):
-            self.attempt(lambda: self.sum_up(nest))
+        elif passes_over_rows(nest):
+            schedule_rows(self, nest)
+        elif (around := sums_alone(nest)) is not None:
+            self.attempt(lambda: sum_up(self, nest, around))
         else:
             plan = choose(nest, self.machine)
             if not (self.attempt(lambda: Tiling(self, nest, plan).apply()) or self.attempt_plain(nest, plan)):
@@ -154,10 +165,6 @@ class Scheduler:
         """The plan without its tile and its copies."""
         plain = Plan(plan.vector, plan.lanes)
         return plain != plan and self.attempt(lambda: Tiling(self, nest, plain).apply())
-
-    def sums(self, s: Stmt) -> bool:
-        """Whether a statement accumulates into a cell outside the nest: the nest is one reduction."""
-        return isinstance(s, Accumulate) and not s.index and s.buffer.space is not Space.MEMORY
 
     def fuse(self, var: str) -> str:
         """Fuse all loops of a nest that walk memory as one; the variable of the outermost loop then.
@@ -188,14 +195,6 @@ class Scheduler:
                 refused.add(pair)
             else:
                 (var,) = forward.loops(var)
-
-    def sum_up(self, nest: Nest) -> None:
-        """A reduction to one cell: four vectors of partial sums."""
-        first, last = nest.loops[0], nest.loops[-1]
-        lanes = unit_lanes((first,), self.machine)
-        while lanes < 4 * unit_lanes((first,), self.machine) and not isinstance(last.extent - lanes, int):
-            lanes *= 2
-        self.do(vector_reduction, last.var, lanes, around=first.var)
 
     def innermost(self, var: str) -> None:
         """Make vectors of the innermost loops of any nest, where that is legal."""
@@ -243,7 +242,7 @@ class Scheduler:
     def share(self) -> None:
         """Give the iterations of outermost loops to threads."""
         for f in [f for f in self.kernel.body if isinstance(f, For)]:
-            if f.kind is Kind.SERIAL and f.extent != 1:
+            if f.kind is Kind.SERIAL and f.extent != 1 and not few(f, SMALL):
                 with suppress(ScheduleError):
                     self.do(parallelize, f.var)
 

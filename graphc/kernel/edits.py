@@ -311,9 +311,10 @@ def rename_apart(kernel: Kernel) -> tuple[Kernel, Forward]:
             if isinstance(s, For):
                 own = names_of((s,))
                 if taken.intersection(own):
-                    (s,) = edit.duplicate((s,), {})
-                    taken.update(names_of((s,)))
-                elif len(set(own)) == len(own):
+                    (fresh,) = edit.duplicate((s,), {})
+                    assert isinstance(fresh, For)
+                    s, own = fresh, names_of((fresh,))
+                if len(set(own)) == len(own):
                     taken.update(own)
                 else:
                     taken.add(s.var)

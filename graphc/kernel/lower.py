@@ -34,7 +34,7 @@ from graphc.errors import InternalError
 from graphc.ir.dims import Dim, Index
 from graphc.ir.loops import Accumulator, Element
 from graphc.ir.node import Node
-from graphc.ir.types import DType
+from graphc.ir.types import DType, Shape
 from graphc.kernel.ir import (
     Access,
     Accumulate,
@@ -48,12 +48,14 @@ from graphc.kernel.ir import (
     LetIndex,
     Literal,
     Load,
+    Nodes,
     Parameter,
     Space,
     Stmt,
     Store,
     Temp,
 )
+from graphc.kernel.rows import walk_rows
 from graphc.ops.scalar import PRIMS
 from graphc.passes.fuse import Cluster
 from graphc.passes.layout import Order, permuted
@@ -72,10 +74,10 @@ def lower(
     kernel that reads and replaces a parameter has one `inout` buffer for both.  `orders` are the axes in the
     order in which they lie in memory, for buffers that are not row-major (see `graphc.passes.layout`).
     """
-    return _Lowering(cluster, titles, updated or {}, orders or {}).kernel(name)
+    return Lowering(cluster, titles, updated or {}, orders or {}).kernel(name)
 
 
-class _Lowering:
+class Lowering:
     """The services that operations ask for (`graphc.ir.loops.LoopBuilder`), over lists of statements."""
 
     def __init__(
@@ -103,14 +105,17 @@ class _Lowering:
             self.access[self.targets[r]] = "inout" if held else "out"
         self.bodies: list[list[Stmt]] = [[]]
         self.memo: list[dict[tuple[Node, tuple[Index, ...]], Atom]] = [{}]
-        self.cells: list[Buffer] = []
+        self.kept: dict[tuple[Node, tuple[Index, ...]], tuple[Buffer, tuple[Index, ...]]] = {}
+        self.updated = updated
         self.serving: list[Node] = []
         self.loop_prefix = "i"
         self.root = cluster.roots[-1]
         self.walk = orders.get(self.root, tuple(range(self.root.type.rank)))
 
     def kernel(self, name: str) -> Kernel:
-        if self.root.op.scatters:
+        if self.cluster.rows is not None:
+            walk_rows(self, self.cluster.rows)
+        elif self.root.op.scatters:
             self.serving.append(self.root)
             self.root.op.nest(self.root, self)
         else:
@@ -131,7 +136,7 @@ class _Lowering:
             self.value(heavy, place_in(heavy))
         values = [(r, place_in(r), self.value(r, place_in(r))) for r in self.cluster.roots]
         for r, place, value in values:
-            self._emit(Store(self.targets[r], self._at(self.targets[r], place), cast(Atom, value), (r,)))
+            self.emit(Store(self.targets[r], self.at(self.targets[r], place), cast(Atom, value), (r,)))
 
     # What operations ask for.
 
@@ -140,6 +145,8 @@ class _Lowering:
         for scope in reversed(self.memo):
             if key in scope:
                 return scope[key]
+        if key in self.kept:
+            return self.load(*self.kept[key])
         if node in self.inside:
             self.serving.append(node)
             depth = len(self.memo)
@@ -151,14 +158,22 @@ class _Lowering:
         if buffer is None:
             raise InternalError(f"the kernel of {self.root.op.label} has no buffer for {node!r}")
         temp = self._temp(buffer.dtype)
-        self._emit(Load(temp, buffer, self._at(buffer, index), self._nodes()))
+        self.emit(Load(temp, buffer, self.at(buffer, index), self._nodes()))
         self.memo[-1][key] = temp
         return temp
+
+    def remember(self, node: Node, index: tuple[Index, ...], value: Element) -> None:
+        """In the loops that are open now an element of a node is this value."""
+        self.memo[-1][node, index] = cast(Atom, value)
+
+    def keep(self, node: Node, index: tuple[Index, ...], buffer: Buffer, place: tuple[Index, ...]) -> None:
+        """From now on an element of a node is loaded from a place where it was stored."""
+        self.kept[node, index] = buffer, place
 
     def prim(self, name: str, *args: Element) -> Element:
         atoms = tuple(cast(Atom, a) for a in args)
         temp = self._temp(PRIMS[name].result(*(a.dtype for a in atoms)))
-        self._emit(Let(temp, name, atoms, self._nodes()))
+        self.emit(Let(temp, name, atoms, self._nodes()))
         return temp
 
     def constant(self, value: float | int | bool, dtype: DType) -> Element:
@@ -168,7 +183,7 @@ class _Lowering:
         if isinstance(index, int):
             return self.constant(index, dtype)
         temp = self._temp(dtype)
-        self._emit(LetIndex(temp, index, self._nodes()))
+        self.emit(LetIndex(temp, index, self._nodes()))
         return temp
 
     def as_index(self, element: Element) -> Index:
@@ -180,18 +195,18 @@ class _Lowering:
         return Dim.of(atom.name)
 
     @contextmanager
-    def loop(self, extent: Index) -> Iterator[Index]:
+    def loop(self, extent: Index, var: str = "", serves: Nodes = ()) -> Iterator[Index]:
         if extent == 1:
             yield 0
             return
-        var = self._name(self.loop_prefix)
+        var = var or self.name(self.loop_prefix)
         self.bodies.append([])
         self.memo.append({})
         yield Dim.of(var)
         body = tuple(self.bodies.pop())
         self.memo.pop()
         if extent != 0:
-            self._emit(For(var, 0, extent, body, nodes=self._nodes()))
+            self.emit(For(var, 0, extent, body, nodes=serves or self._nodes()))
 
     def nest(self, shape: tuple[Index, ...], body: Callable[[tuple[Index, ...]], None]) -> None:
         # The loops are opened in the order in which the result lies in memory.
@@ -209,38 +224,66 @@ class _Lowering:
         enter(0)
 
     def accumulator(self, init: Element) -> Accumulator:
-        buffer = Buffer(self._name("a"), cast(Atom, init).dtype, (), Space.REGISTER)
-        self._emit(Alloc(buffer, self._nodes()))
-        self._emit(Store(buffer, (), cast(Atom, init), self._nodes()))
+        buffer = Buffer(self.name("a"), cast(Atom, init).dtype, (), Space.REGISTER)
+        self.emit(Alloc(buffer, self._nodes()))
+        self.emit(Store(buffer, (), cast(Atom, init), self._nodes()))
         return buffer
 
     def accumulate(self, cell: Accumulator, op: str, *args: Element) -> None:
         atoms = tuple(cast(Atom, a) for a in args)
-        self._emit(Accumulate(cast(Buffer, cell), (), cast(AccumulateOp, op), atoms, self._nodes()))
+        self.emit(Accumulate(cast(Buffer, cell), (), cast(AccumulateOp, op), atoms, self._nodes()))
 
     def assign(self, cell: Accumulator, value: Element) -> None:
-        self._emit(Store(cast(Buffer, cell), (), cast(Atom, value), self._nodes()))
+        self.emit(Store(cast(Buffer, cell), (), cast(Atom, value), self._nodes()))
 
     def read(self, cell: Accumulator) -> Element:
         buffer = cast(Buffer, cell)
         temp = self._temp(buffer.dtype)
-        self._emit(Load(temp, buffer, (), self._nodes()))
+        self.emit(Load(temp, buffer, (), self._nodes()))
         return temp
 
     def store(self, index: tuple[Index, ...], value: Element) -> None:
         target = self.targets[self.root]
-        self._emit(Store(target, self._at(target, index), cast(Atom, value), self._nodes()))
+        self.emit(Store(target, self.at(target, index), cast(Atom, value), self._nodes()))
 
     def accumulate_at(self, index: tuple[Index, ...], op: str, value: Element) -> None:
         target = self.targets[self.root]
-        place, given = self._at(target, index), (cast(Atom, value),)
-        self._emit(Accumulate(target, place, cast(AccumulateOp, op), given, self._nodes()))
+        place, given = self.at(target, index), (cast(Atom, value),)
+        self.emit(Accumulate(target, place, cast(AccumulateOp, op), given, self._nodes()))
 
     def result(self, index: tuple[Index, ...]) -> Element:
         target = self.targets[self.root]
         temp = self._temp(target.dtype)  # never remembered: a store may lie between two reads
-        self._emit(Load(temp, target, self._at(target, index), self._nodes()))
+        self.emit(Load(temp, target, self.at(target, index), self._nodes()))
         return temp
+
+    def scratch(self, prefix: str, dtype: DType, shape: Shape) -> Buffer:
+        """A local array."""
+        buffer = Buffer(self.name(prefix), dtype, shape, Space.SCRATCH)
+        self.emit(Alloc(buffer, self._nodes()))
+        return buffer
+
+    def write(self, buffer: Buffer, place: tuple[Index, ...], value: Element) -> None:
+        """Store an element of any buffer."""
+        self.emit(Store(buffer, place, cast(Atom, value), self._nodes()))
+
+    def combine(self, buffer: Buffer, place: tuple[Index, ...], op: str, value: Element) -> None:
+        """Accumulate into an element of any buffer."""
+        given = (cast(Atom, value),)
+        self.emit(Accumulate(buffer, place, cast(AccumulateOp, op), given, self._nodes()))
+
+    def load(self, buffer: Buffer, place: tuple[Index, ...]) -> Element:
+        """An element of any buffer, as it is now."""
+        temp = self._temp(buffer.dtype)
+        self.emit(Load(temp, buffer, place, self._nodes()))
+        return temp
+
+    @contextmanager
+    def serves(self, node: Node) -> Iterator[None]:
+        """What is emitted inside is there for a node."""
+        self.serving.append(node)
+        yield
+        self.serving.pop()
 
     # Names and places.
 
@@ -250,20 +293,20 @@ class _Lowering:
             self.orders[title] = orders[n]
         return Buffer(title, n.type.dtype, permuted(n.type.shape, orders.get(n)))
 
-    def _at(self, buffer: Buffer, index: tuple[Index, ...]) -> tuple[Index, ...]:
+    def at(self, buffer: Buffer, index: tuple[Index, ...]) -> tuple[Index, ...]:
         """The index into a buffer of the element that is at an index of its node."""
         return permuted(index, self.orders.get(buffer.name))
 
-    def _emit(self, stmt: Stmt) -> None:
+    def emit(self, stmt: Stmt) -> None:
         self.bodies[-1].append(stmt)
 
     def _nodes(self) -> tuple[Node, ...]:
         return (self.serving[-1],) if self.serving else (self.root,)
 
     def _temp(self, dtype: DType) -> Temp:
-        return Temp(self._name("t"), dtype)
+        return Temp(self.name("t"), dtype)
 
-    def _name(self, prefix: str) -> str:
+    def name(self, prefix: str) -> str:
         while True:
             number = self.counts.get(prefix, 0)
             self.counts[prefix] = number + 1

@@ -29,7 +29,7 @@ from dataclasses import replace
 
 from graphc.ir.dims import Dim, Index, names
 from graphc.ir.types import DType
-from graphc.kernel.dependence import accesses, assigned, carried, groups, lockstep
+from graphc.kernel.dependence import accesses, assigned, carried, groups, lockstep, varying
 from graphc.kernel.edits import Edit, Forward, Renaming
 from graphc.kernel.ir import (
     Accumulate,
@@ -186,15 +186,25 @@ def vector_reduction(
     edit = Edit(kernel, "vectorize the reduction")
     inner = edit.loop(loop)
     outer = edit.loop(around or loop)
-    sums = [s for s in inner.body if isinstance(s, Accumulate)]
+    moving = varying(inner.body, inner.var) | {inner.var}
+    # What lands in another cell each time is no reduction of this loop.
+    sums = [
+        s
+        for s in inner.body
+        if isinstance(s, Accumulate) and moving.isdisjoint(n for e in s.index for n in names(e))
+    ]
     targets = {s.buffer.name for s in sums}
+    elsewhere = next((s for s in inner.body if isinstance(s, Accumulate)), None)
+    if not sums and elsewhere is not None:
+        raise edit.error(loop, f"{elsewhere.buffer.name} is more than one cell")
     _check_reduction(edit, inner, outer, sums)
+    inside = assigned((outer,)) | {f.var for f in walk((outer,)) if isinstance(f, For)}
     first: list[Stmt] = []
     last: list[Stmt] = []
     partial: dict[str, Buffer] = {}
     for name in sorted(targets):
         s = next(s for s in sums if s.buffer.name == name)
-        own = sorted({n for e in s.index for n in names(e)})
+        own = inside.intersection(n for e in s.index for n in names(e))
         if len({t.index for t in sums if t.buffer.name == name}) > 1 or own:
             raise edit.error(loop, f"{name} is more than one cell")
         part = Buffer(edit.fresh(f"{name}_part"), s.buffer.dtype, (lanes,), Space.REGISTER)
@@ -229,7 +239,7 @@ def vector_reduction(
 
 
 def _check_reduction(edit: Edit, inner: For, outer: For, sums: list[Accumulate]) -> None:
-    if any(isinstance(s, For | Alloc | Store) for s in inner.body) or not sums:
+    if any(isinstance(s, For | Alloc) for s in inner.body) or not sums:
         raise edit.error(inner.var, "its body is more than one reduction")
     if (why := lockstep(inner)) is not None:
         raise edit.error(inner.var, why)
@@ -249,7 +259,7 @@ def _lanewise(edit: Edit, inner: For, lanes: int, partial: dict[str, Buffer]) ->
     """The main loop over whole vectors, and the masked vector of what is left."""
 
     def each(s: Stmt, lane: Index) -> Stmt:
-        if isinstance(s, Accumulate):
+        if isinstance(s, Accumulate) and s.buffer.name in partial:
             return replace(s, buffer=partial[s.buffer.name], index=(lane,))
         return s
 

@@ -8,7 +8,7 @@
 | `indices` | one index per axis, and no index that is known to leave its axis |
 | `writes` | nothing is stored into an `in` parameter |
 | `loops` | an unrolled loop has a constant extent; a vector loop fits its lanes and holds no other loop |
-| `allocations` | scratch is allocated outside all loops, threads share no register or stack buffer |
+| `allocations` | what is allocated belongs to the kernel, threads share no register or stack buffer |
 | `parallel` | parallel loops are outermost, and no two iterations write one element |
 
 A failed check is a fault of graphc, so it raises InternalError with the kernel's name and the line.
@@ -238,11 +238,8 @@ def parallel(kernel: Kernel, places: list[Place]) -> None:
 def allocations(kernel: Kernel, places: list[Place]) -> None:
     for place in places:
         s = place.stmt
-        if isinstance(s, Alloc):
-            if s.buffer.space is Space.MEMORY:
-                raise place.fault("the caller's memory is not allocated")
-            if s.buffer.space is Space.SCRATCH and place.scope.loops:
-                raise place.fault("scratch is allocated outside all loops")
+        if isinstance(s, Alloc) and s.buffer.space is Space.MEMORY:
+            raise place.fault("the caller's memory is not allocated")
         if isinstance(s, For) and s.kind is Kind.PARALLEL:
             own = {n for n, b in place.scope.buffers.items() if b.space in (Space.REGISTER, Space.STACK)}
             used = {t.buffer.name for t in walk(s.body) if isinstance(t, Load | Store | Accumulate)}

@@ -38,7 +38,8 @@ Kind = Literal["sum", "prod", "max", "min"]
 SIGNS: Mapping[str, str] = {"sum": r"\sum", "prod": r"\prod", "max": r"\max", "min": r"\min"}
 """The LaTeX of each kind."""
 
-_ACCUMULATIONS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
+ACCUMULATIONS: Mapping[str, str] = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
+"""The accumulation into a cell that makes each kind."""
 
 
 def identity(kind: str, dtype: DType) -> float | int:
@@ -123,7 +124,7 @@ class Reduce(Op):
             inner = {k: stack.enter_context(b.loop(x.type.shape[k])) for k in self.axes}
             outer = iter(index)
             place = tuple(inner[k] if k in inner else next(outer) for k in range(x.type.rank))
-            b.accumulate(cell, _ACCUMULATIONS[self.kind], b.value(x, place))
+            b.accumulate(cell, ACCUMULATIONS[self.kind], b.value(x, place))
         return b.read(cell)
 
 

@@ -46,18 +46,19 @@ class ClusterOrder:
     def merge(self, first: Cluster, last: Cluster) -> bool:
         """Whether `first` may be computed by `last`, which reads it; if so, `last` has the place of both."""
         low, high = self._ranks[id(first)], self._ranks[id(last)]
-        after = self._found(first, last, self._readers, lambda rank: rank < high)
+        after = self._found(first, last, self.readers, lambda rank: rank < high)
         if after is None:
             return False
         before = self._found(last, first, self._needed, lambda rank: rank > low)
         if before is None:
             return False
-        order = [*sorted(before, key=self._rank), last, *sorted(after, key=self._rank)]
-        places = sorted(map(self._rank, order))  # all of them above that of `first`
+        order = [*sorted(before, key=self.rank), last, *sorted(after, key=self.rank)]
+        places = sorted(map(self.rank, order))  # all of them above that of `first`
         self._ranks.update(zip(map(id, order), places, strict=True))
         return True
 
-    def _rank(self, c: Cluster) -> int:
+    def rank(self, c: Cluster) -> int:
+        """Lower than that of all clusters that read from it."""
         return self._ranks[id(c)]
 
     def _found(
@@ -91,10 +92,11 @@ class ClusterOrder:
         found.pop(id(cluster), None)
         return list(found.values())
 
-    def _readers(self, cluster: Cluster) -> list[Cluster]:
-        """The clusters that read what a cluster stores, through whatever they compute inside."""
+    def readers(self, cluster: Cluster, stored: Iterable[Node] | None = None) -> list[Cluster]:
+        """The other clusters that read what a cluster stores (or other nodes), through whatever they compute
+        inside."""
         found: dict[int, Cluster] = {}
-        stack = list(cluster.roots)
+        stack = list(cluster.roots if stored is None else stored)
         seen = set(stack)
         while stack:
             n = stack.pop()

@@ -12,7 +12,8 @@ Fusion decides one thing for each node: is it *stored* in a buffer, or computed 
 | reshape                           | another name for the buffer of its operand |
 | loop, branch                      | steps of their own around the kernels of their blocks; what they read is stored |
 
-A stored node whose reader walks over the same elements is stored by the reader's kernel on the way.
+A stored node whose reader walks over the same elements is stored by the reader's kernel on the way, and kernels
+that walk over the same rows become one (`graphc.passes.join_rows`).
 
 >>> import graphc as gc
 >>> x, w, b = gc.input("x", ("N", 4)), gc.input("w", (4, 3)), gc.input("b", (3,))
@@ -24,75 +25,38 @@ A stored node whose reader walks over the same elements is stored by the reader'
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from graphc.ir.block import BlockOp, Family, Slot, family
+from graphc.ir.block import BlockOp, Family, family
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.gather import Gather
-from graphc.ops.leaves import Const, Extent, Input, Iota, Param
+from graphc.ops.leaves import Const, Extent
 from graphc.ops.rank import Rank
-from graphc.ops.reduce import Arg, Reduce
-from graphc.ops.views import Expand, Reshape, Slice, Transpose, is_unit
+from graphc.ops.reduce import Arg
+from graphc.ops.views import Expand, Reshape, is_unit
 from graphc.ops.window import Window, WindowPick, WindowScatter
+from graphc.passes.cluster import (
+    HEAVY,
+    LARGEST_CLUSTER,
+    Body,
+    Cluster,
+    in_order,
+    is_alias,
+    is_free,
+    is_leaf,
+    storage,
+)
 from graphc.passes.cluster_order import ClusterOrder
+from graphc.passes.join_rows import join_rows
 from graphc.passes.log import Log
 
-HEAVY = (Reduce, Arg, Rank, Contract, Conv, Window, WindowPick, Gather)
-"""Operations with loops of their own."""
+__all__ = ["Body", "Cluster", "fuse", "is_alias", "is_free", "is_leaf", "storage"]
 
 REREAD = (Arg, Rank, Contract, Conv, Window, WindowPick, WindowScatter)
 """Operations that read an element of their operands more than once, so that the operand is worth storing."""
-
-LARGEST_CLUSTER = 64
-"""Nodes in a kernel: a code generator is quadratic in the size of a block."""
-
-
-@dataclass(slots=True, eq=False)
-class Cluster:
-    """The nodes of one kernel, operands first; `roots` are stored, `inputs` are read from buffers."""
-
-    roots: list[Node]
-    nodes: list[Node] = field(default_factory=list)
-    inputs: list[Node] = field(default_factory=list)
-    bodies: tuple[Body, ...] = ()  # of a loop or a branch: the clusters of each of its blocks
-
-    @property
-    def heavy(self) -> Node | None:
-        """The one node with loops of its own, where there is one."""
-        return next((n for n in self.nodes if isinstance(n.op, HEAVY) and not isinstance(n.op, Gather)), None)
-
-    def text(self) -> str:
-        """The operations in order: `contract+expand+add+relu`."""
-        return "+".join(n.op.label for n in self.nodes)
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A block of an operation with blocks, as a graph over its slots, and the clusters that cover it."""
-
-    graph: Graph
-    clusters: tuple[Cluster, ...]
-
-
-def is_leaf(n: Node) -> bool:
-    """A buffer that exists before the program runs, or before the block that n is a slot of."""
-    return isinstance(n.op, (Input, Param, Slot)) or (isinstance(n.op, Const) and n.type.rank > 0)
-
-
-def is_free(n: Node) -> bool:
-    """Costs nothing to compute wherever it is used."""
-    if isinstance(n.op, Reshape):
-        return is_unit(n)
-    return isinstance(n.op, (Iota, Extent, Expand, Transpose, Slice, Const))
-
-
-def is_alias(n: Node) -> bool:
-    """Another name for the buffer of its operand."""
-    return isinstance(n.op, Reshape) and not is_unit(n)
 
 
 def _is_pointwise(n: Node) -> bool:
@@ -226,13 +190,6 @@ def _members(root: Node, decision: _Decision) -> tuple[list[Node], list[Node]]:
     return nodes, inputs
 
 
-def storage(n: Node) -> Node:
-    """The node whose buffer holds n: itself, or what a chain of reshapes renames."""
-    while is_alias(n):
-        n = n.src[0]
-    return n
-
-
 def _loop_shape(n: Node) -> tuple[object, ...]:
     return tuple(d for d in n.type.shape if d != 1)
 
@@ -250,7 +207,9 @@ def fuse(graph: Graph, log: Log, *, enabled: bool = True) -> list[Cluster]:
             nodes, inputs = _members(n, decision)
             owner[n] = Cluster([n], nodes, inputs)
     if enabled:
-        _merge(graph, decision, owner)
+        order = ClusterOrder(graph, owner, storage)
+        _merge(graph, decision, owner, order)
+        join_rows(graph, owner, order)
     _join_families(graph, owner, log, enabled)
     clusters = _ordered(graph, owner)
     if enabled:
@@ -280,9 +239,8 @@ def _join_families(graph: Graph, owner: dict[Node, Cluster], log: Log, enabled: 
         c.bodies = tuple(Body(g, tuple(fuse(g, log, enabled=enabled))) for g in op.graphs(wanted))
 
 
-def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster]) -> None:
+def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster], order: ClusterOrder) -> None:
     """Let a reader's kernel store what it computes on the way: relu(z) also stores z, where both are needed."""
-    order = ClusterOrder(graph, owner, storage)
     for n in reversed(graph.nodes):
         mine = owner.get(n)
         if mine is None or n.op.scatters:
@@ -305,7 +263,7 @@ def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster]) -> Non
             for r in mine.roots:
                 owner[r] = theirs
             theirs.inputs = [x for x in theirs.inputs if owner.get(x) is not theirs]
-            theirs.nodes = _sorted(graph, theirs.nodes)
+            theirs.nodes = in_order(graph, theirs.nodes)
             break
 
 
@@ -321,7 +279,7 @@ def _join_scalars(graph: Graph, clusters: list[Cluster]) -> list[Cluster]:
         ):
             roots = [*last.roots, *c.roots]
             inputs = [x for x in dict.fromkeys((*last.inputs, *c.inputs)) if x not in roots]
-            result[-1] = Cluster(roots, _sorted(graph, [*last.nodes, *c.nodes]), inputs)
+            result[-1] = Cluster(roots, in_order(graph, [*last.nodes, *c.nodes]), inputs)
         else:
             result.append(c)
     return result
@@ -329,10 +287,6 @@ def _join_scalars(graph: Graph, clusters: list[Cluster]) -> list[Cluster]:
 
 def _is_scalar(c: Cluster) -> bool:
     return c.heavy is None and all(n.type.rank == 0 and not n.op.scatters for n in c.nodes)
-
-
-def _sorted(graph: Graph, nodes: list[Node]) -> list[Node]:
-    return sorted(dict.fromkeys(nodes), key=graph.numbers.__getitem__)
 
 
 def _ordered(graph: Graph, owner: Mapping[Node, Cluster]) -> list[Cluster]:

@@ -60,6 +60,7 @@ GOOD = {
         over(Kind.VECTOR, 8, Load(t, X, (0, Dim.of("v"))), Accumulate(ACC, (), "add", (t,)), lanes=8),
     ),
     "parallel": outside(over(Kind.PARALLEL, N, For("j", 0, 8, (Store(Y, (Dim.of("v"), j), one),)))),
+    "scratch for each iteration": kernel(Alloc(Buffer("m", F32, (4,), Space.SCRATCH))),
     "empty loops may say anything": outside(For("i", 0, 0, (Store(Y, (-1, 99), one),))),
 }
 
@@ -99,7 +100,6 @@ BAD = {
         over(Kind.PARALLEL, 8, Load(n, W, (Dim.of("v"),)), Store(Y, (Dim.of("n"), 0), one))
     ),
     "caller's memory": kernel(Alloc(Buffer("m", F32, (4,)))),
-    "outside all loops": kernel(Alloc(Buffer("m", F32, (4,), Space.SCRATCH))),
     "share the local buffer acc": outside(Alloc(ACC), over(Kind.PARALLEL, 8, Store(ACC, (), one))),
 }
 
