@@ -154,47 +154,49 @@ def _inputs(caller: Caller, args: Sequence[object], kwargs: Mapping[str, object]
                 why="a bound call reads its arguments where they are, so they must be arrays",
                 fix=f'bind np.array({name}, "{a.dtype}")',
             )
-        _check_plain(f"`{name}`", value, f"np.ascontiguousarray({name})")
+        plain = "np.array" if value.flags.c_contiguous else "np.ascontiguousarray"
+        _check_plain(f"`{name}`", value, f"{plain}({name})")
     return arrays
 
 
 def _outputs(caller: Caller, out: object, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
     """The arrays that were given for the results; raises ArgumentError."""
-    given = [out] if caller.single else list(out) if isinstance(out, (list, tuple)) else None
-    count = len(shapes)
-    if given is None or len(given) != count:
-        got = f"{len(given)} of them" if given is not None else f"a {type(out).__name__}"
+    given = [out] if caller.single else out
+    if not isinstance(given, (list, tuple)) or len(given) != len(shapes):
+        if isinstance(given, (list, tuple)):
+            got = f"has {len(given)} of them"
+        else:
+            got = "is one array" if isinstance(out, np.ndarray) else f"is a {type(out).__name__}"
         raise ArgumentError(
-            f"{caller.graph.name} returns {count} arrays, and `out` is {got}",
-            fix=f"pass a list of {count} arrays, or leave `out` away",
+            f"{caller.graph.name} returns {len(shapes)} arrays, and `out` {got}",
+            fix=f"pass a list of {len(shapes)} arrays, or leave `out` away",
         )
-    arrays: list[Array] = []
-    for k, (n, a, shape) in enumerate(zip(caller.graph.outputs, given, shapes, strict=True)):
-        arrays.append(_output(_output_name(caller, k), n, a, shape))
-    return arrays
+    names = [_output_name(caller, k) for k in range(len(shapes))]
+    return [_output(*each) for each in zip(names, caller.graph.outputs, given, shapes, strict=True)]
 
 
 def _output(name: str, n: Node, a: object, shape: tuple[int, ...]) -> Array:
+    """The array that was given for one result; raises ArgumentError."""
     wanted = n.type.dtype.numpy
-    if not isinstance(a, np.ndarray):
-        raise ArgumentError(f"{name} is {n.type}, and what is bound to it is a {type(a).__name__}")
-    if a.dtype != wanted or a.shape != shape:
-        right = f'np.empty({shape}, "{wanted}")'
-        raise ArgumentError(
-            f"{name} is {n.type}, and the array is of dtype {a.dtype} and shape {shape_text(a.shape)}",
-            fix=f"bind {right}",
-        )
+    instead = f'np.empty({shape}, "{wanted}")'
+    if not isinstance(a, np.ndarray) or a.dtype != wanted or a.shape != shape:
+        got = f"{a.dtype}{shape_text(a.shape)}" if isinstance(a, np.ndarray) else f"a {type(a).__name__}"
+        raise ArgumentError(f"{name} is {n.type}, and what is bound to it is {got}", fix=f"bind {instead}")
     if not a.flags.writeable:
-        raise ArgumentError(f"{name} cannot be bound to a read-only array")
-    _check_plain(name, a, f'np.empty({shape}, "{wanted}")')
+        raise ArgumentError(
+            f"{name} cannot be bound to an array that is read-only",
+            why="the results are written into it",
+            fix=f"bind {instead}",
+        )
+    _check_plain(name, a, instead)
     return np.asarray(a)
 
 
 def _check_plain(name: str, a: Array, instead: str) -> None:
     if not (a.flags.c_contiguous and a.flags.aligned):
-        how = "contiguous" if not a.flags.c_contiguous else "aligned"
+        lacking = "aligned" if a.flags.c_contiguous else "contiguous"
         raise ArgumentError(
-            f"{name} cannot be bound to an array that is not {how}",
+            f"{name} cannot be bound to an array that is not {lacking}",
             why="compiled code reads and writes plain memory, and a bound call copies nothing",
             fix=f"bind {instead}",
         )
