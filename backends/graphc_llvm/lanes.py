@@ -96,7 +96,7 @@ def load(w: Writer, ix: Indexer, place: Place, lanes: Lanes, hint: str) -> str:
     """The elements of all lanes; not for a uniform place."""
     dtype, n = place.dtype, lanes.count
     stride = place.offset.constant_stride
-    if stride == 1:
+    if stride == 1 and not _alone(place, lanes):
         pointer, _ = ix.pointer(place.base, dtype, place.offset)
         mask = "" if place.padded else lanes.mask_value if lanes.mask else ""
         return _load_vector(w, dtype, n, pointer, mask, hint)
@@ -122,7 +122,7 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
     vector = _to_memory(w, dtype, n, w.splat(value, n))
     t = memory_type(dtype, n)
     mask = "" if place.padded else lanes.mask
-    if place.contiguous:
+    if place.contiguous and not _alone(place, lanes):
         pointer, _ = ix.pointer(place.base, dtype, place.offset)
         if not mask:
             if place.blended and lanes.mask:
@@ -148,6 +148,15 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
             name, "void", f"{t} {vector}", f"<{n} x ptr> {pointers}", f"i32 {dtype.size}", lanes.mask_value
         )
     )
+
+
+def _alone(place: Place, lanes: Lanes) -> bool:
+    """Whether one lane is accessed by itself.
+
+    LLVM 22 makes a scalar access of a masked one whose mask is a constant with one lane, and when a conversion is
+    folded into it, one of the wrong width: `masked.store (trunc <2 x i64>)` writes eight bytes instead of four.
+    """
+    return lanes.known == 1 and not place.padded
 
 
 def accumulate_each(w: Writer, ix: Indexer, place: Place, lanes: Lanes, op: str, new: str) -> None:

@@ -130,6 +130,20 @@ def test_tails_of_known_size(size: int) -> None:
     np.testing.assert_array_equal(run(program, {"x0": x}, {})["y"], -x)
 
 
+@pytest.mark.parametrize("source", DType)
+@pytest.mark.parametrize("target", DType)
+@pytest.mark.parametrize("lanes", [2, 8])
+def test_conversions_write_and_read_what_is_theirs(source: DType, target: DType, lanes: int) -> None:
+    """A found case: LLVM folds a conversion into a masked store of one lane, and stores the wide value."""
+    for size in (1, 9, 17, 25):
+        x = samples(source, size, size)
+        if source.is_float:
+            x = np.clip(x, -9, 9)
+        program = program_of(elementwise(f"cast:{target}", (source,), target, lanes, size))
+        got = run(program, {"x0": x}, {})["y"]
+        np.testing.assert_array_equal(got, PRIMS[f"cast:{target}"].numpy(x))
+
+
 def reduction(op: str, dtype: DType, init: float, extent: Index, lanes: int) -> Kernel:
     """`y[] = op over x`, with a horizontal reduction in every vector."""
     x, y = Buffer("x", dtype, (extent,)), Buffer("y", dtype, ())
