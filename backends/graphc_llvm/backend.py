@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -18,12 +19,11 @@ from graphc.errors import BackendError
 from graphc.ir.dims import Index
 from graphc.kernel.alike import Form
 from graphc.kernel.ir import Kernel
-from graphc.kernel.program import Call, CodeCache, Machine, Program
-from graphc_llvm.emit import emit
+from graphc.kernel.program import Call, CodeCache, Executable, Machine, Program
 from graphc_llvm.executable import LLVMExecutable
-from graphc_llvm.jit import Code
+from graphc_llvm.jit import Code, cache_key
+from graphc_llvm.kept import KeptExecutable, Lowered, about
 from graphc_llvm.machine import host_features, host_machine, vector_unit
-from graphc_llvm.schedules import schedule
 from graphc_llvm.threads import runtime, usable_threads
 
 
@@ -37,19 +37,36 @@ class LLVMBackend:
         self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None
     ) -> LLVMExecutable:
         """Schedule, emit and compile a program; `threads` None means all usable ones."""
-        count = usable_threads() if threads is None else threads
-        if runtime() is None:
-            count = 1
-        machine = host_machine(count)
-        if machine.vector_bytes > vector_unit(host_features())[0]:
-            raise BackendError(
-                f"this machine cannot run code for {machine.cpu}",
-                why=f"its vectors have fewer than {8 * machine.vector_bytes} bits",
-                fix="unset GRAPHC_CPU, or name a smaller CPU",
-            )
-        scheduled, steps = _scheduled(program, machine)
-        module = emit(scheduled, fast=fast, threads=count, vector_bits=8 * machine.vector_bytes)
-        return LLVMExecutable(scheduled, module, Code(str(module), cache), count, steps, cache)
+        machine = _machine(threads)
+        scheduled, steps, module = _lowered(program, fast, machine)
+        return LLVMExecutable(scheduled, module, Code(str(module), cache), machine.threads, steps, cache)
+
+    def identity(self, threads: int | None) -> str:
+        """Everything beside the program and the sources that its machine code depends on."""
+        return f"{_machine(threads)} {cache_key('')}"
+
+    def kept(self, executable: Executable) -> tuple[Mapping[str, Any], bytes]:
+        """What `restore` needs to know of a program that was built here, and its code."""
+        assert isinstance(executable, LLVMExecutable)
+        return about(executable.module), executable.code.object
+
+    def restore(
+        self,
+        program: Program,
+        about: Mapping[str, Any],
+        code: bytes,
+        *,
+        fast: bool,
+        threads: int | None,
+        cache: CodeCache,
+        lowered: Callable[[], Program],
+    ) -> Executable | None:
+        """A program that was kept; `lowered` makes its kernels, should somebody ask for a text."""
+        loaded, machine = Code.of(code, ""), _machine(threads)
+        if loaded is None:
+            return None
+        lower = lambda: _lowered(lowered(), fast, machine)  # noqa: E731
+        return KeptExecutable(program, about, loaded, machine.threads, cache, lower)
 
     def describe(self) -> Mapping[str, str]:
         machine = host_machine(usable_threads())
@@ -65,8 +82,31 @@ class LLVMBackend:
         }
 
 
+def _machine(threads: int | None) -> Machine:
+    """This machine with so many threads, or all usable ones; BackendError where it cannot run the code."""
+    count = usable_threads() if threads is None else threads
+    machine = host_machine(1 if runtime() is None else count)
+    if machine.vector_bytes > vector_unit(host_features())[0]:
+        raise BackendError(
+            f"this machine cannot run code for {machine.cpu}",
+            why=f"its vectors have fewer than {8 * machine.vector_bytes} bits",
+            fix="unset GRAPHC_CPU, or name a smaller CPU",
+        )
+    return machine
+
+
+def _lowered(program: Program, fast: bool, machine: Machine) -> Lowered:
+    from graphc_llvm.emit import emit  # not needed where code comes from the cache
+
+    scheduled, steps = _scheduled(program, machine)
+    bits = 8 * machine.vector_bytes
+    return scheduled, steps, emit(scheduled, fast=fast, threads=machine.threads, vector_bits=bits)
+
+
 def _scheduled(program: Program, machine: Machine) -> tuple[Program, tuple[tuple[str, ...], ...]]:
     """The program with every kernel scheduled for the machine, and the steps of each call."""
+    from graphc_llvm.schedules import schedule
+
     calls: list[Call] = []
     steps: list[tuple[str, ...]] = []
     for call in program.calls:
@@ -86,6 +126,8 @@ _schedules: OrderedDict[tuple[str, Index, Machine], tuple[Kernel, tuple[str, ...
 
 def _schedule(form: Form, flops: Index, machine: Machine) -> tuple[Kernel, tuple[str, ...]]:
     """The schedule of all kernels of a form, made once."""
+    from graphc_llvm.schedules import schedule
+
     key = (form.key, flops, machine)
     found = _schedules.pop(key, None)
     if found is None:

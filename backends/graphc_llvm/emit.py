@@ -34,7 +34,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Index, evaluate
+from graphc.ir.dims import Index
 from graphc.ir.types import DType
 from graphc.kernel.alike import Form
 from graphc.kernel.ir import Kernel, Parameter, walk
@@ -43,26 +43,12 @@ from graphc_llvm import vector_math
 from graphc_llvm.debug import DebugInfo
 from graphc_llvm.emit_index import Binding, Indexer, terms
 from graphc_llvm.emit_kernel import KernelEmitter, Range
+from graphc_llvm.module import ENOUGH, Module, work
 from graphc_llvm.sites import Scratch, Site, Sites, is_parallel, parts
 from graphc_llvm.writer import Value, Writer, memory_type
 
-WORTH_THREADS_NS = 20_000
-FLOPS_PER_NS = 64  # of one core: about half of what a good kernel reaches with AVX-512
-BYTES_PER_NS = 32  # of one core, from its caches
 _CALLS_IN_A_PART = 64
 _GIVEN = ("addresses", "dims")
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """The text of a module, in its pieces."""
-
-    functions: tuple[str, ...]
-    rest: str
-    scratch: tuple[tuple[int, Index], ...]  # (index of the call, bytes), in the order of the addresses
-
-    def __str__(self) -> str:
-        return "\n\n".join((*self.functions, self.rest)) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +247,12 @@ class _ModuleEmitter:
 
     def _shared(self, w: Writer, ix: Indexer, call: Call, f: _Function, several: str) -> str:
         """Whether threads share a call: an `i1`, or "" where they never do."""
-        work = _work(call)
-        if f.loop is None or self._threads < 2 or (isinstance(work, int) and work <= _ENOUGH):
+        amount = work(call)
+        if f.loop is None or self._threads < 2 or (isinstance(amount, int) and amount <= ENOUGH):
             return ""
-        if isinstance(work, int):
+        if isinstance(amount, int):
             return several
-        amount = ix.uniform(terms(work), call.kernel.name)
-        much = w.emit(f"icmp sgt i64 {amount.text}, {_ENOUGH}", "much")
+        much = w.emit(f"icmp sgt i64 {ix.uniform(terms(amount), call.kernel.name).text}, {ENOUGH}", "much")
         return w.emit(f"and i1 {several}, {much}")
 
     def _make(
@@ -363,28 +348,6 @@ class _ModuleEmitter:
             result, k = f"{name}_{k}", k + 1
         self._names.add(result)
         return result
-
-
-_ENOUGH = WORTH_THREADS_NS * FLOPS_PER_NS
-
-
-def _work(call: Call) -> Index:
-    """An estimate of the work of a call, in units of one nanosecond / FLOPS_PER_NS."""
-    return call.flops + (FLOPS_PER_NS // BYTES_PER_NS) * call.traffic
-
-
-def seconds(program: Program, dims: tuple[int, ...]) -> float:
-    """An estimate of a run on one thread."""
-    env = dict(zip(program.dims, dims, strict=True))
-    work = (evaluate(_work(call), env) * evaluate(times, env) for call, times in calls_in(program.steps))
-    return sum(work) / FLOPS_PER_NS * 1e-9
-
-
-def seconds_alone(program: Program, dims: tuple[int, ...]) -> float:
-    """An estimate of a run on one thread; 0 where no call has enough work for threads."""
-    env = dict(zip(program.dims, dims, strict=True))
-    worth = any(evaluate(_work(call), env) > _ENOUGH for call, _ in calls_in(program.steps))
-    return seconds(program, dims) if worth else 0.0
 
 
 def _rounded(size: Index) -> Index:

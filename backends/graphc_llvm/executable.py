@@ -28,9 +28,9 @@ from graphc.ir.types import Array
 from graphc.kernel.program import Call, CodeCache, Program, Repeat, Step, parts_of
 from graphc.kernel.turns import Turns
 from graphc_llvm import threads as graphc_threads
-from graphc_llvm.emit import Module, seconds, seconds_alone
 from graphc_llvm.entry import NativeEntry, Timing, supported
 from graphc_llvm.jit import Code
+from graphc_llvm.module import Module, seconds, seconds_alone
 from graphc_llvm.pace import Pace
 from graphc_llvm.turns import run as repeat
 
@@ -56,8 +56,8 @@ class LLVMExecutable:
         cache: CodeCache | None = None,
     ) -> None:
         self.steps = steps  # of the schedule, for each call, as text
-        self._program, self._module, self._code, self._cache = program, module, code, cache
-        shared = threads > 1 and "@GOMP_parallel" in module.rest
+        self._program, self.module, self.code, self._cache = program, module, code, cache
+        shared = threads > 1 and module.shared
         self._threads = threads
         self._alone = partial(seconds_alone, program)
         self._pace = Pace(threads, self._alone) if shared else None
@@ -99,7 +99,7 @@ class LLVMExecutable:
         shared = self._pace is not None and not graphc_threads.forked and not self._is_short(size)
         if self._pace is not None and shared:
             threads = self._pace.threads(size, start)
-        repeat(turns, self._code.address, threads, self._cache)
+        repeat(turns, self.code.address, threads, self._cache)
         if shared:
             end = perf_counter()
             self._note(size, threads, (end - start) / turns.count, end, turns.count)
@@ -112,7 +112,7 @@ class LLVMExecutable:
     def entry(self, careful: Callable[..., Any], lock: threading.RLock) -> NativeEntry | None:
         if not supported():
             return None
-        return NativeEntry(self._code, self._manner, careful, lock, self._cache)
+        return NativeEntry(self.code, self._manner, careful, lock, self._cache)
 
     def _manner(self, dims: tuple[int, ...]) -> tuple[bool, Timing | None]:
         """Whether a run with these dimensions is long, and how it is timed (if it is)."""
@@ -146,13 +146,13 @@ class LLVMExecutable:
             limit[0] = 0
 
     def text(self, stage: str) -> str:
-        return str(self._program) if stage == "scheduled" else self._code.text(stage)
+        return str(self._program) if stage == "scheduled" else self.code.text(stage)
 
     def scheduled(self) -> Program:
         return self._program
 
     def scratch(self) -> tuple[tuple[int, Index], ...]:
-        return self._module.scratch
+        return self.module.scratch
 
 
 def _is_short(program: Program, dims: tuple[int, ...]) -> bool:

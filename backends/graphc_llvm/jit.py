@@ -78,39 +78,55 @@ class Code:
         self, text: str, cache: CodeCache | None = None, symbols: Mapping[str, int] | None = None
     ) -> None:
         self._text = text
-        self._symbols = runtime_symbols() if symbols is None else symbols  # what it may call, by address
         key = cache_key(text) if cache is not None else ""
         found = cache.get(key) if cache is not None else None
-        with _lock:
-            if found is not None:
-                try:
-                    self._load(found)
-                    return
-                except RuntimeError:  # not an object of this LLVM: build it anew
-                    pass
-            built = compile_object(text)
-            self._load(built)
+        if found is not None and self._load(found, symbols):
+            return
+        built = compile_object(text)
+        if not self._load(built, symbols):
+            raise InternalError("LLVM does not link the object that it made")
         if cache is not None:
             cache.put(key, built)
 
-    def _load(self, code: bytes) -> None:
-        library = llvm.JITLibraryBuilder().add_object_img(code).export_symbol(ENTRY)
-        for name, address in self._symbols.items():
-            library.import_symbol(name, address)
-        self._tracker = library.link(_linker(), f"graphc.{next(_libraries)}")
-        self.address = int(self._tracker[ENTRY])
+    @classmethod
+    def of(cls, object: bytes, text: str) -> Code | None:
+        """The code of an object that was kept, and of the text that it was made of; None where it does not load."""
+        code = cls.__new__(cls)
+        code._text = text
+        return code if code._load(object, None) else None
+
+    def _load(self, object: bytes, symbols: Mapping[str, int] | None) -> bool:
+        """Link an object; it may call `symbols`, by address.  False where it is not an object of this LLVM."""
+        known = runtime_symbols() if symbols is None else symbols
+        with _lock:
+            linker = _linker()
+            library = llvm.JITLibraryBuilder().add_object_img(object).export_symbol(ENTRY)
+            for name, address in known.items():
+                library.import_symbol(name, address)
+            try:
+                self._tracker = library.link(linker, f"graphc.{next(_libraries)}")
+                self.address = int(self._tracker[ENTRY])
+            except RuntimeError:
+                return False
+        self.object = object
+        return True
 
     def text(self, stage: str) -> str:
         """The text of a stage; KeyError for an unknown one."""
-        if stage == "llvm":
-            return self._text
-        if stage not in STAGES:
-            raise KeyError(stage)
-        with _lock:
-            module = _optimised(self._text)
-            if stage == "llvm-opt":
-                return str(module)
-            return str(_target_machine(*cpu_and_features()).emit_assembly(module))
+        return stage_text(self._text, stage)
+
+
+def stage_text(text: str, stage: str) -> str:
+    """The text of a stage of the code that is made of an LLVM text; KeyError for an unknown one."""
+    if stage == "llvm":
+        return text
+    if stage not in STAGES:
+        raise KeyError(stage)
+    with _lock:
+        module = _optimised(text)
+        if stage == "llvm-opt":
+            return str(module)
+        return str(_target_machine(*cpu_and_features()).emit_assembly(module))
 
 
 def compile_object(text: str) -> bytes:

@@ -31,7 +31,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 from typing import Literal as OneOf
 
 from graphc.ir.dims import Index, names, product
@@ -270,6 +270,31 @@ class Backend(Protocol):
 
     def describe(self) -> Mapping[str, str]:
         """What `graphc doctor` says of it, as label → text."""
+
+
+@runtime_checkable
+class KeepingBackend(Backend, Protocol):
+    """A target whose programs can be kept; see `graphc.runtime.kept`."""
+
+    def identity(self, threads: int | None) -> str:
+        """Everything beside the program and the sources that a built program depends on."""
+
+    def kept(self, executable: Executable) -> tuple[Mapping[str, Any], bytes]:
+        """What `restore` needs to know of a built program, as JSON has it, and its code."""
+
+    def restore(
+        self,
+        program: Program,
+        about: Mapping[str, Any],
+        code: bytes,
+        *,
+        fast: bool,
+        threads: int | None,
+        cache: CodeCache,
+        lowered: Callable[[], Program],
+    ) -> Executable | None:
+        """The built program, or None where the code is of no use.  The kernels of `program` are empty; `lowered`
+        makes the whole one, from which the texts follow."""
 
 
 class CodeCache(Protocol):

@@ -13,8 +13,11 @@ array([0., 2., 4.])
 
 from __future__ import annotations
 
+import functools
 import sys
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from graphc.config import setting
@@ -22,17 +25,19 @@ from graphc.errors import ArgumentError
 from graphc.ir.block import blocks_inside
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify_graph
-from graphc.kernel.assemble import assemble
-from graphc.kernel.program import Executable, Program
+from graphc.kernel.assemble import Layout, assemble
+from graphc.kernel.program import Executable, KeepingBackend, Program
 from graphc.kernel.verify import verify
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor
-from graphc.passes.fuse import fuse
+from graphc.passes.fuse import Cluster, fuse
 from graphc.passes.layout import arrange
+from graphc.passes.log import Log
 from graphc.passes.pipeline import optimize
 from graphc.passes.specialise import specialised
+from graphc.runtime import kept
 from graphc.runtime.backends import load
-from graphc.runtime.cache import default_cache
+from graphc.runtime.cache import DiskCache, default_cache
 from graphc.runtime.dims import check_known, check_sizes, dim_sources
 from graphc.runtime.function import Compiled, Function
 from graphc.runtime.interpreter import InterpreterExecutable
@@ -83,33 +88,107 @@ def compile(
     if dims is not None:
         _check_dims(graph, dims)
         graph = specialised(graph, dims)
-    optimized, log = optimize(graph, disable=disable, fast=fast)
-    compiled: Compiled | None = None
-    stages: tuple[str, ...] = ()
-    if backend != "reference":
-        with log.timed("fuse"):
-            clusters = fuse(optimized, log, enabled="fuse" not in disable)
-        with log.timed("layout"):
-            orders = arrange(optimized, clusters, log, enabled="layout" not in disable)
-        with log.timed("lower"):
-            program, layout = assemble(optimized, clusters, orders)
-            _verify(program)
-        executable: Executable
-        with log.timed(backend):
-            if backend == "interpreter":
-                executable = InterpreterExecutable(program)
-            else:
-                target = load(backend)
-                stages = target.stages
-                code = default_cache() if cache else None
-                executable = target.build(program, fast=fast, threads=threads, cache=code)
-                _verify(executable.scheduled())
-        compiled = Compiled(tuple(clusters), program, layout, executable)
+    options = _Options(frozenset(disable), fast, threads, default_cache() if cache else None)
+    level = setting("GRAPHC_DEBUG")
+    if backend == "reference":
+        optimized, log = optimize(graph, disable=disable, fast=fast)
+        made = Function(graph, optimized, log, backend=backend, stages=(), single=single, compiled=None)
+        report(made, level)
+        return made
+    target = None if backend == "interpreter" else load(backend)
+    place: str | None = None  # in the cache
+    if options.cache is not None and isinstance(target, KeepingBackend) and level < 2:
+        start = time.perf_counter()
+        place = kept.key(graph, backend, target.identity(threads), sorted(options.disable), fast)
+        found = _restored(graph, target, options, place, single) if place is not None else None
+        if found is not None:
+            if level:
+                print(
+                    f"graphc: {found!r}: cache {1e3 * (time.perf_counter() - start):.1f} ms", file=sys.stderr
+                )
+            return found
+    optimized, log, clusters, program, layout = _lowered(graph, options)
+    executable: Executable
+    with log.timed(backend):
+        if target is None:
+            executable = InterpreterExecutable(program)
+        else:
+            executable = target.build(program, fast=fast, threads=threads, cache=options.cache)
+            _verify(executable.scheduled())
     function = Function(
-        graph, optimized, log, backend=backend, stages=stages, single=single, compiled=compiled
+        graph,
+        optimized,
+        log,
+        backend=backend,
+        stages=() if target is None else target.stages,
+        single=single,
+        compiled=Compiled(clusters, program, layout, executable),
     )
-    report(function, setting("GRAPHC_DEBUG"))
+    if place is not None and isinstance(target, KeepingBackend) and options.cache is not None:
+        with log.timed("cache"):
+            again = kept.key(graph, backend, target.identity(threads), sorted(options.disable), fast)
+            entry = kept.packed(graph, program, layout, *target.kept(executable)) if again == place else None
+            if entry is not None:
+                options.cache.put(place, entry)
+    report(function, level)
     return function
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How to compile."""
+
+    disable: frozenset[str]
+    fast: bool
+    threads: int | None
+    cache: DiskCache | None
+
+
+def _lowered(graph: Graph, options: _Options) -> tuple[Graph, Log, tuple[Cluster, ...], Program, Layout]:
+    """The levels from the graph to its program."""
+    optimized, log = optimize(graph, disable=options.disable, fast=options.fast)
+    with log.timed("fuse"):
+        clusters = fuse(optimized, log, enabled="fuse" not in options.disable)
+    with log.timed("layout"):
+        orders = arrange(optimized, clusters, log, enabled="layout" not in options.disable)
+    with log.timed("lower"):
+        program, layout = assemble(optimized, clusters, orders)
+        _verify(program)
+    return optimized, log, tuple(clusters), program, layout
+
+
+def _restored(
+    graph: Graph, target: KeepingBackend, options: _Options, place: str, single: bool
+) -> Function | None:
+    """The function that the cache has there; None where it has none, or a damaged one."""
+    assert options.cache is not None
+    entry = options.cache.get(place)
+    if entry is None:
+        return None
+    levels = functools.cache(functools.partial(_lowered, graph, options))
+    try:
+        held = kept.unpacked(graph, entry)
+        executable = target.restore(
+            held.program,
+            held.about,
+            held.code,
+            fast=options.fast,
+            threads=options.threads,
+            cache=options.cache,
+            lowered=lambda: levels()[3],
+        )
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    if executable is None:
+        return None
+    running = Compiled((), held.program, held.layout, executable)
+
+    def below() -> tuple[Graph, Log, Compiled]:
+        optimized, log, clusters, program, layout = levels()
+        return optimized, log, Compiled(clusters, program, layout, executable)
+
+    stages = target.stages
+    return kept.KeptFunction(graph, running, below, backend=target.name, stages=stages, single=single)
 
 
 def _verify(program: Program) -> None:

@@ -35,6 +35,7 @@ def test_nothing_is_printed_by_default(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_every_kernel_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
+    monkeypatch.setenv("GRAPHC_CACHE", "off")
     monkeypatch.setattr("graphc.runtime.compile.verify", lambda kernel: seen.append(kernel.name))
     _function()
     assert len(seen) == 2  # the kernel as lowered, and as scheduled

@@ -19,8 +19,9 @@ from graphc.kernel.program import Call, Executable, Program, ProgramBuffer
 from graphc_cuda import backend as cuda
 from graphc_llvm import backend as llvm
 from graphc_llvm import machine
-from graphc_llvm.emit import FLOPS_PER_NS, WORTH_THREADS_NS, emit
+from graphc_llvm.emit import emit
 from graphc_llvm.jit import Code, cache_key
+from graphc_llvm.module import FLOPS_PER_NS, WORTH_THREADS_NS
 from graphc_llvm.pace import Pace
 from graphc_llvm.threads import runtime, usable_threads
 
