@@ -18,7 +18,7 @@ from graphc.show.svg import to_svg
 from tests.benchmarks.measure import Result
 from tests.benchmarks.report import outcome
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _BOTTOM = 820.0, 150.0, 30.0, 22.0, 64.0, 34.0
+_WIDTH, _LEFT, _RIGHT, _ROW, _LINE, _BOTTOM = 820.0, 150.0, 30.0, 22.0, 18.0, 34.0
 _BAR, _SIZE, _GAP = 12.0, 12.0, 6.0
 _MARGIN = 1.2  # the axis goes so much further than what is on it
 
@@ -46,23 +46,37 @@ def scene(results: Sequence[Result]) -> Scene:
     def place(value: float) -> float:
         return _LEFT + span * math.log(value / low) / math.log(high / low)
 
-    bottom = _TOP + _ROW * len(rows)
+    head = _wrapped(outcome(results)) if results else ["nothing measured"]
+    top = 48 + _LINE * len(head)
+    bottom = top + _ROW * len(rows)
     items: list[Item] = [
         Rect(0, 0, _WIDTH, bottom + _BOTTOM, "paper"),
         Text(_GAP, 20, "graphc against the best of its peers", 15, weight="bold"),
-        Text(_GAP, 40, outcome(results) if results else "nothing measured", _SIZE, "muted"),
+        *(Text(_GAP, 40 + _LINE * k, line, _SIZE, "muted") for k, line in enumerate(head)),
     ]
     for value in ticks(low, high):
         one = value == 1
-        line = polyline((place(value), _TOP - _GAP), (place(value), bottom))
+        line = polyline((place(value), top - _GAP), (place(value), bottom))
         items.append(Path(line, stroke="ink" if one else "const_fill", stroke_width=1.5 if one else 1))
         items.append(Text(place(value), bottom + 16, f"{value:g}×", 11, "muted", "middle"))
     for k, (result, ratio) in enumerate(rows):
-        items.extend(_row(result, ratio, _TOP + _ROW * k, place(ratio), place(1.0), place(result.target)))
+        items.extend(_row(result, ratio, top + _ROW * k, place(ratio), place(1.0), place(result.target)))
     legend = "best peer's time / graphc's: to the right of 1 graphc is faster; │ the target"
     items.append(Text(_LEFT, bottom + 30, legend, 11, "muted"))
     description = "; ".join(f"{r.workload} {q:.2f}, target {r.target:g}" for r, q in rows)
     return Scene(_WIDTH, bottom + _BOTTOM + 4, tuple(items), "graphc against its peers", description)
+
+
+def _wrapped(facts: Sequence[str]) -> list[str]:
+    """Lines as wide as the picture allows."""
+    lines = [facts[0]]
+    for fact in facts[1:]:
+        longer = f"{lines[-1]}, {fact}"
+        if text_width(longer, _SIZE) < _WIDTH - 4 * _GAP:
+            lines[-1] = longer
+        else:
+            lines.append(fact)
+    return lines
 
 
 def _label(result: Result, ratio: float) -> str:

@@ -129,28 +129,28 @@ def summary(console: Console, results: Sequence[Result]) -> None:
         )
     console.print(table)
     for threads in sorted({r.threads for r in results}):
-        console.print(outcome([r for r in results if r.threads == threads]))
+        console.print(", ".join(outcome([r for r in results if r.threads == threads])))
 
 
-def outcome(results: Sequence[Result]) -> str:
+def outcome(results: Sequence[Result]) -> list[str]:
     """How many rows reach their target, are below 1, and the geometric mean; all on one number of threads.
 
     A row that has no ratio, since graphc failed, reaches nothing.
     """
     threads = results[0].threads
     ratios = [r.ratio for r in results if r.ratio]
-    lines = [f"{_threads(threads)}: {len(results)} workloads"]
+    facts = [f"{_threads(threads)}: {len(results)} workloads"]
     if threads == 2:
-        lines.append(f"{sum(reached(r) for r in results)} reach their target")
-    lines.append(f"{sum(q < 1 for q in ratios)} are below 1")
-    lines.extend(f"{len(results) - len(ratios)} have no ratio" for _ in range(len(ratios) < len(results)))
+        facts.append(f"{sum(reached(r) for r in results)} reach their target")
+    facts.append(f"{sum(q < 1 for q in ratios)} are below 1")
+    facts.extend(f"{len(results) - len(ratios)} have no ratio" for _ in range(len(ratios) < len(results)))
     if ratios:
-        lines.append(f"geometric mean {geometric_mean(ratios):.2f}×")
+        facts.append(f"geometric mean {geometric_mean(ratios):.2f}×")
     shares = [r.memory_share for r in results if r.memory_share]
     if shares:
         within = sum(s <= MEMORY_TARGET for s in shares)
-        lines.append(f"{within} of {len(shares)} use at most {MEMORY_TARGET} of PyTorch's memory")
-    return ", ".join(lines)
+        facts.append(f"{within} of {len(shares)} use at most {MEMORY_TARGET} of PyTorch's memory")
+    return facts
 
 
 def reached(result: Result) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.benchmarks.workload import Array, Prepared, Problem, Value
 
-_MOST_ELEMENTS = 1_000
+_MOST_ELEMENTS = 20_000
 _FLAGS = "-O3 -march=native"
 
 

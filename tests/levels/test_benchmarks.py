@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphc.runtime.function import Function
 from graphc.show.scene import Rect, Text
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import deep, memory, plot, report
@@ -86,7 +85,7 @@ def test_names_select_by_their_beginning() -> None:
 def test_competitors_can_be_left_out() -> None:
     arguments = command.parsed(["mlp", "--quick", "--without", "torch.compile", "CasADi"])
     assert set(arguments.only) == {c.name for c in harness.COMPETITORS} - {"torch.compile", "CasADi"}
-    assert arguments.seconds == 3.0 and arguments.compile_limit == 60.0
+    assert arguments.seconds == 3.0 and arguments.compile_limit == 120.0
     assert command.parsed(["mlp", "--only", "graphc", "JAX jit", "--without", "graphc"]).only == ["JAX jit"]
 
 
@@ -118,8 +117,6 @@ SMALL = [
 
 @pytest.mark.parametrize("name", SMALL)
 def test_graphc_computes_what_its_reference_does(name: str) -> None:
-    if name.startswith("bound") and not hasattr(Function, "bind"):
-        pytest.skip("no bound buffers yet")
     result = harness.measure(name, threads=1, seconds=0.05, only=("graphc",))
     (own,) = result.competitors
     assert own.note == "" and own.median is not None
@@ -153,7 +150,7 @@ def result(name: str, ratio: float, target: float, memory: tuple[int, int] = (0,
 def test_the_outcome_counts_targets_and_memory() -> None:
     rows = [result("a", 4.0, 3.0, (5, 10)), result("b", 1.0, 1.5, (7, 10)), result("c", 0.25, 1.0)]
     failed = replace(rows[0], competitors=(harness.Measured("graphc", "too long"),))
-    assert report.outcome([*rows, failed]) == (
+    assert ", ".join(report.outcome([*rows, failed])) == (
         "2 threads: 4 workloads, 1 reach their target, 1 are below 1, 1 have no ratio, geometric mean 1.00×, "
         "1 of 2 use at most 0.6 of PyTorch's memory"
     )
