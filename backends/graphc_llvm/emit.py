@@ -44,7 +44,7 @@ from graphc_llvm.debug import DebugInfo
 from graphc_llvm.emit_index import Binding, Indexer, terms
 from graphc_llvm.emit_kernel import KernelEmitter, Range
 from graphc_llvm.module import ENOUGH, Module, work
-from graphc_llvm.sites import Scratch, Site, Sites, is_parallel, parts
+from graphc_llvm.sites import Scratch, Site, Sites, is_parallel, paired, parts
 from graphc_llvm.writer import Value, Writer, memory_type
 
 _CALLS_IN_A_PART = 64
@@ -271,7 +271,7 @@ class _ModuleEmitter:
         given += [str(ix.env[d]) for d in f.dims]
         bounds = []
         if f.loop is not None:
-            bounds = [str(ix.uniform(end, f.loop.stmt)) for end in (f.loop.lo, f.loop.hi)]
+            bounds = [f"i64 {end}" for end in _iterations(w, ix, f.loop)]
         alone = f"call void @{f.name}({', '.join([*given, *bounds])})"
         if not shared:
             w.do(alone)
@@ -309,12 +309,12 @@ class _ModuleEmitter:
                 base = w.emit(f"getelementptr i8, ptr {base}, i64 {offset}")
             args.append(f"ptr {base}")
         args += [str(ix.env[d]) for d in f.dims]
-        lo, hi = ix.uniform(f.loop.lo, f.loop.stmt), ix.uniform(f.loop.hi, f.loop.stmt)
-        count = w.emit(f"sub nsw i64 {hi.text}, {lo.text}")
+        lo, hi = _iterations(w, ix, f.loop)
+        count = w.emit(f"sub nsw i64 {hi}, {lo}")
         for end in ("%thread", w.emit("add nsw i64 %thread, 1")):
             share = w.emit(f"mul nsw i64 {count}, {end}")
             share = w.emit(f"sdiv i64 {share}, %threads")
-            args.append(f"i64 {w.emit(f'add nsw i64 {share}, {lo.text}')}")
+            args.append(f"i64 {w.emit(f'add nsw i64 {share}, {lo}')}")
         w.do(f"call void @{f.name}({', '.join(args)})")
         self._declared |= w.declarations
         return _define(f"internal void @{f.name}.team(ptr %args) #0", w)
@@ -348,6 +348,15 @@ class _ModuleEmitter:
             result, k = f"{name}_{k}", k + 1
         self._names.add(result)
         return result
+
+
+def _iterations(w: Writer, ix: Indexer, loop: Site) -> tuple[str, str]:
+    """The first iteration of a parallel loop, and one past the last; of two loops the pairs are counted."""
+    lo, hi = ix.uniform(loop.lo, loop.stmt).text, ix.uniform(loop.hi, loop.stmt).text
+    inner = paired(loop)
+    if inner is None:
+        return lo, hi
+    return lo, w.emit(f"mul nsw i64 {hi}, {ix.uniform(inner.hi, inner.stmt).text}")
 
 
 def _rounded(size: Index) -> Index:

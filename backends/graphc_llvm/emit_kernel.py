@@ -37,13 +37,13 @@ from graphc_llvm import lanes as lanewise
 from graphc_llvm.emit_index import LANE, Binding, Indexer
 from graphc_llvm.lanes import Lanes, Place
 from graphc_llvm.primitives import combine, identity, primitive
-from graphc_llvm.sites import Site
+from graphc_llvm.sites import Site, paired
 from graphc_llvm.writer import Value, Writer, constant, memory_type, splatted, type_of
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The iterations of a part's parallel loop that this call runs."""
+    """The iterations of a part's parallel loop (or the pairs, where a second one is its body) that this call runs."""
 
     lo: str
     hi: str
@@ -85,7 +85,7 @@ class KernelEmitter:
             elif isinstance(stmt, Alloc):
                 self._alloc(site, stmt)
             elif share is not None:
-                self._serial(site, stmt, share)
+                self._shared(site, stmt, share)
             else:
                 self._loop(site, stmt)
 
@@ -107,6 +107,24 @@ class KernelEmitter:
         if stmt.kind is Kind.UNROLL:
             raise InternalError(f"{stmt} has no extent that is known while compiling")
         self._serial(site, stmt, Range(lo.text, hi.text))
+
+    def _shared(self, site: Site, stmt: For, share: Range) -> None:
+        """One thread's part of a parallel loop, or of the pairs of iterations of two such loops."""
+        inner = paired(site)
+        if inner is None:
+            self._serial(site, stmt, share)
+            return
+        w = self.w
+        count = w.pick("smax", self.ix.uniform(inner.hi, inner.stmt).text, "1")
+        up = w.emit(f"add nsw i64 {share.hi}, {w.emit(f'sub nsw i64 {count}, 1')}")
+        first, last = w.emit(f"sdiv i64 {share.lo}, {count}"), w.emit(f"sdiv i64 {up}, {count}")
+        with w.loop(stmt.var, first, last, guarded=True) as name:
+            self.env[stmt.var] = Value(name, DType.I64, 1, w.depth)
+            done = w.emit(f"mul nsw i64 {name}, {count}")
+            lo = w.pick("smax", w.emit(f"sub nsw i64 {share.lo}, {done}"), "0")
+            hi = w.pick("smin", w.emit(f"sub nsw i64 {share.hi}, {done}"), count)
+            assert isinstance(inner.stmt, For)
+            self._serial(inner, inner.stmt, Range(lo, hi))
 
     def _serial(self, site: Site, stmt: For, bounds: Range) -> None:
         guarded = bounds.lo.startswith("%") or bounds.hi.startswith("%")

@@ -34,7 +34,8 @@ from graphc.kernel.privatize import privatize
 from graphc.kernel.schedule import split, vectorize
 from graphc.kernel.tiling import vector_reduction
 from graphc.ops.scalar import PRIMS
-from graphc_llvm.plan import HEAVY, MEASURE, Chain, Nest, masked_lanes, unit_lanes
+from graphc_llvm.costs import HEAVY
+from graphc_llvm.nests import MEASURE, Chain, Nest, masked_lanes, unit_lanes
 
 if TYPE_CHECKING:
     from graphc_llvm.schedules import Scheduler

@@ -16,7 +16,7 @@ Whatever a nest does not allow is left out: the result may be slower, never wron
 
 >>> from graphc.ir.dims import Dim
 >>> from graphc.ir.types import DType
->>> from graphc.kernel.ir import Buffer, Let, Parameter, Temp
+>>> from graphc.kernel.ir import Buffer, Let, Parameter, Store, Temp
 >>> x, y = (Buffer(n, DType.F32, (Dim.of("N"), 32)) for n in "xy")
 >>> t, u, at = Temp("t", DType.F32), Temp("u", DType.F32), (Dim.of("i"), Dim.of("j"))
 >>> row = For("j", 0, 32, (Load(t, x, at), Let(u, "tanh", (t,)), Store(y, at, u)))
@@ -39,17 +39,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Concatenate, ParamSpec
 
-from graphc.ir.dims import Index, coefficient, names
+from graphc.ir.dims import Index, names
 from graphc.kernel.dependence import accesses, assigned
 from graphc.kernel.edits import Forward, ScheduleError, rename_apart
-from graphc.kernel.ir import Alloc, For, Kernel, Kind, Load, Space, Stmt, Store, walk
+from graphc.kernel.ir import For, Kernel, Kind, Load, Space, Stmt, walk
 from graphc.kernel.program import Machine
-from graphc.kernel.schedule import fuse, parallelize, reorder, split, unroll, vectorize
-from graphc.kernel.staging import stage, stage_store
-from graphc.kernel.tiling import fission, vector_reduction
+from graphc.kernel.schedule import fuse, parallelize, reorder, split, vectorize
+from graphc.kernel.tiling import vector_reduction
 from graphc.kernel.verify import verify
-from graphc_llvm.plan import Nest, Plan, choose, masked_lanes, tile_sizes, unit_lanes
+from graphc_llvm.nests import Nest, Plan, masked_lanes, step, unit_lanes
+from graphc_llvm.plan import choose
 from graphc_llvm.rows import few, passes_over_rows, private_sums, schedule_rows, sum_up, sums_alone
+from graphc_llvm.tiles import Tiling
 
 P = ParamSpec("P")
 
@@ -245,174 +246,16 @@ class Scheduler:
             if f.kind is Kind.SERIAL and f.extent != 1 and not few(f, SMALL):
                 with suppress(ScheduleError):
                     self.do(parallelize, f.var)
+                    inner = f.body[0]
+                    if self.uneven(f.extent) and isinstance(inner, For) and inner.kind is Kind.SERIAL:
+                        self.do(parallelize, inner.var)
 
-
-class Tiling:
-    """A plan, applied to its nest."""
-
-    def __init__(self, scheduler: Scheduler, nest: Nest, plan: Plan) -> None:
-        self.s, self.nest, self.plan = scheduler, nest, plan
-        self.unit = unit_lanes((nest.loops[0],), scheduler.machine)
-        self.extents = {f.var: f.extent for f in nest.loops}
-
-    def apply(self) -> None:
-        s, plan = self.s, self.plan
-        order = [f.var for f in self.nest.loops]
-        vector = [plan.vector] if plan.vector in self.extents else []
-        tiled = [v for v, _ in plan.tile]
-        outer = sorted((v for v in order if v not in tiled and v not in vector), key=self._few)
-        self._arrange(order, [*outer, *vector, *tiled])
-        sizes = [tile_sizes(self.extents[v], size) for v, size in plan.tile]
-        if not vector:
-            self._tile(list(zip(tiled, sizes, strict=True)), [], None, order[-1])
-            return
-        for v, extent in s.blocks(plan.vector, (plan.lanes,)):
-            inside = s.chain(v)[1 : 1 + len(tiled)]
-            for t in inside:
-                s.do(reorder, v, t)
-            todo = list(zip(inside, sizes, strict=True))
-            panels = s.parent(inside[0]) if inside and not outer and extent == plan.lanes else None
-            if panels is not None and self._rather(inside[0], panels):
-                s.do(reorder, panels, inside[0])
-                todo.insert(1, (panels, (1,)))
-            lanes = plan.lanes if extent == plan.lanes else self._masked(extent)
-            self._tile(todo, [], (v, lanes), v)
-        for name in plan.packed:
-            self._pack(name)
-
-    def _few(self, var: str) -> bool:
-        """Loops of few iterations come last: they are not worth sharing among threads."""
-        extent = self.extents[var]
-        return isinstance(extent, int) and extent < 2 * self.s.machine.threads
-
-    def _rather(self, tile: str, panels: str) -> bool:
-        """Whether the loop over tiles has the iterations for all threads, and the one over panels has not."""
-        rows, columns = self.s.loop(tile).extent, self.s.loop(panels).extent
-        few = isinstance(columns, int) and columns < 4 * self.s.machine.threads
-        return few and (not isinstance(rows, int) or rows // self.plan.tile[0][1] > columns)  # type: ignore[operator]
-
-    def _arrange(self, order: list[str], target: list[str]) -> None:
-        for place, var in enumerate(target):
-            for k in range(order.index(var), place, -1):
-                self.s.do(reorder, order[k - 1], order[k])
-                order[k - 1], order[k] = order[k], order[k - 1]
-
-    def _masked(self, extent: Index) -> int:
-        """Lanes for a loop of less iterations than the plan's lanes."""
-        if isinstance(extent, int):
-            return masked_lanes(extent, 1 << 30, self.unit)
-        return masked_lanes(extent, self.plan.lanes, self.unit)
-
-    def _tile(
-        self,
-        todo: list[tuple[str, tuple[int, ...]]],
-        unrolled: list[str],
-        vector: tuple[str, int] | None,
-        bottom: str,
-    ) -> None:
-        """Walk the tiled loops in blocks; the loop inside a block sinks below all others but the vector.
-
-        The loops of `todo`, then those of `unrolled`, then the vector are perfectly nested.
-        """
-        s = self.s
-        if not todo:
-            self._finish(unrolled, vector, bottom)
-            return
-        (var, sizes), *rest = todo
-        width = len(rest) + len(unrolled)
-        for block, extent in s.blocks(var, sizes):
-            below = s.chain(block)[1 : 1 + width + (vector is not None)]
-            done = below[len(rest) : width]
-            if extent != 1:
-                for other in below[:width]:
-                    s.do(reorder, block, other)
-                done = [*done, block]
-            following = [(name, sizes) for name, (_, sizes) in zip(below, rest, strict=False)]
-            last = below[-1] if vector is not None or (below and extent == 1) else block
-            self._tile(following, done, (below[-1], vector[1]) if vector is not None else None, last)
-
-    def _finish(self, unrolled: list[str], vector: tuple[str, int] | None, bottom: str) -> None:
-        """Distribute a tile over the statements of its body, and sink it below the reduction."""
-        s = self.s
-        vectors: dict[str, int] = {}
-        if vector is None:
-            for f in [f for f in s.loop(bottom).body if isinstance(f, For)]:
-                s.do(vector_reduction, s.chain(f.var)[-1], self.plan.lanes, around=f.var)
-        else:
-            v, lanes = vector
-            if lanes == 3 * self.unit:
-                blocks, v = s.do(split, v, self.unit).loops(v)
-                unrolled, lanes = [*unrolled, blocks], self.unit
-            vectors = dict.fromkeys(self._distribute(v, set(), lanes), lanes)
-        done = set(vectors)
-        top = list(vectors)
-        for u in reversed(unrolled):
-            top = list(self._distribute(u, done))
-            done.update(top)
-        if vector is not None:
-            self._scattered(top[-1], v)
-        for u in [f.var for f in walk(s.kernel.body) if isinstance(f, For) and f.var in done - set(vectors)]:
-            s.do(unroll, u)
-        refused = [v for v, lanes in vectors.items() if not self._vector(v, lanes)]
-        if vectors and len(refused) == len(vectors):
-            raise ScheduleError("vectorize", refused[0], "none of its statements can run in lanes")
-
-    def _vector(self, var: str, lanes: int) -> bool:
-        """Make a vector of a loop, if that is legal: a statement that data direct stays scalar."""
-
-        def step() -> None:
-            self.s.do(vectorize, var, lanes)
-
-        return self.s.attempt(step)
-
-    def _scattered(self, top: str, vector: str) -> None:
-        """Let stores that the vector would scatter over memory go through a tile."""
-        s = self.s
-        chain = s.chain(top)
-        if len(chain) < 2:
-            return
-        last = s.loop(chain[-1])
-        for t in [t for t in last.body if isinstance(t, Store)]:
-            if _step(t, last.var) in (0, 1) or any(_step(t, v) == 0 for v in chain):
-                continue
-            s.attempt(lambda t=t: self._through_tile(top, t.buffer.name))  # type: ignore[misc]
-
-    def _through_tile(self, top: str, buffer: str) -> None:
-        s = self.s
-        forward = s.do(stage_store, top, buffer)
-        copy = s.chain(forward.loops(top)[-1])
-        stores = [t for t in s.loop(copy[-1]).body if isinstance(t, Store)]
-        if _step(stores[0], copy[-1]) == 1:
-            for v, size in s.blocks(copy[-1], (2 * self.unit,)):
-                s.do(vectorize, v, self._masked(size))
-
-    def _distribute(self, var: str, stop: set[str], room: int | None = None) -> tuple[str, ...]:
-        """Give each part of a loop's body its own loop, and sink these."""
-        s = self.s
-        parts: tuple[str, ...] = (var,)
-        if len(s.loop(var).body) > 1 and any(isinstance(t, For | Alloc) for t in s.loop(var).body):
-            parts = s.do(fission, var, room).loops(var)
-        for part in parts:
-            s.sink(part, stop)
-        return parts
-
-    def _pack(self, name: str) -> None:
-        """Copy a buffer into panels as wide as the vector, those of one panel next to each other."""
-        s, lanes = self.s, self.plan.lanes
-        inner = {f.var for chain in self.nest.chains for f in chain.loops}
-        load = next(
-            t for c in self.nest.chains for t in c.body if isinstance(t, Load) and t.buffer.name == name
+    def uneven(self, extent: Index) -> bool:
+        """Whether the threads' shares of so many iterations may differ by more than a few percent."""
+        threads = self.machine.threads
+        return threads > 1 and (
+            not isinstance(extent, int) or (extent < 32 * threads and extent % threads != 0)
         )
-        axes = range(len(load.index))
-        (axis,) = (a for a in axes if self.plan.vector in names(load.index[a]))
-        reduced = [a for a in axes if a != axis and inner.intersection(names(load.index[a]))]
-        order = (*(a for a in axes if a != axis and a not in reduced), axis, *reduced)
-        before = {f.var for f in s.kernel.body if isinstance(f, For)}
-        s.do(stage, name, order, (axis, lanes))
-        for top in [f.var for f in s.kernel.body if isinstance(f, For) and f.var not in before]:
-            lane = s.chain(top)[-1]
-            for v, extent in s.blocks(lane, (self.unit,)):
-                s.do(vectorize, v, self.unit if extent == self.unit else self._masked(extent))
 
 
 def _loops(body: tuple[Stmt, ...]) -> bool:
@@ -421,19 +264,8 @@ def _loops(body: tuple[Stmt, ...]) -> bool:
 
 def _steps(s: Stmt, var: str) -> tuple[int, ...]:
     """Elements between the loads of neighbouring iterations, of a statement that loads and where that is known."""
-    step = _step(s, var) if isinstance(s, Load) and s.buffer.space is Space.MEMORY else None
-    return (step,) if isinstance(step, int) else ()
-
-
-def _step(s: Load | Store, var: str) -> Index | None:
-    """Elements between the accesses of neighbouring iterations, None if that is not the same everywhere."""
-    total: Index = 0
-    for e, stride in zip(s.index, s.buffer.strides(), strict=True):
-        c = coefficient(e, var)
-        if c is None:
-            return None
-        total = total + c * stride
-    return total
+    by = step(s, var) if isinstance(s, Load) and s.buffer.space is Space.MEMORY else None
+    return (by,) if isinstance(by, int) else ()
 
 
 def _holds(loop: For, var: str) -> bool:

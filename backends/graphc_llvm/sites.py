@@ -227,6 +227,11 @@ def is_parallel(site: Site) -> bool:
     return isinstance(site.stmt, For) and site.stmt.kind is Kind.PARALLEL
 
 
+def paired(site: Site) -> Site | None:
+    """The parallel loop that is the whole body of another one: threads share the pairs of iterations."""
+    return site.body[0] if len(site.body) == 1 and is_parallel(site.body[0]) else None
+
+
 def _defined(stmt: Stmt) -> tuple[str, ...]:
     if isinstance(stmt, Alloc):
         return () if stmt.buffer.space is Space.SCRATCH else (stmt.buffer.name,)

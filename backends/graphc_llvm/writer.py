@@ -160,6 +160,10 @@ class Writer:
         self.declarations[f"declare {result} @{function}({types})"] = None
         return f"call{flags} {result} @{function}({', '.join(args)})"
 
+    def pick(self, which: str, a: str, b: str) -> str:
+        """The smaller ("smin") or the larger ("smax") of two i64."""
+        return self.emit(self.call(f"llvm.{which}.i64", "i64", f"i64 {a}", f"i64 {b}"))
+
     def alloca(self, type: str, count: int, hint: str) -> str:
         """Room on the stack, from the entry of the function on, so that LLVM can promote it to registers."""
         name = "%" + self.name(hint)

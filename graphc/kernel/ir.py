@@ -21,8 +21,9 @@ temporaries.  There is no `if`: edges are loops of their own, choices are the pr
 
 What a loop kind means.  `vector(n)`: at most n iterations, executed in the lanes of a vector; where the extent
 is not the constant n the surplus lanes are masked.  `unroll`: a constant number of iterations, written out.
-`parallel`: iterations are independent, threads share them.  `max=` and `min=` propagate NaN; `fma=` adds the
-product of its two atoms, rounded once or twice as the target likes.
+`parallel`: iterations are independent, threads share them; where the whole body of a parallel loop is a parallel
+loop, they share the pairs.  `max=` and `min=` propagate NaN; `fma=` adds the product of its two atoms, rounded
+once or twice as the target likes.
 
 >>> from graphc.ir.dims import Dim
 >>> x = Buffer("x", DType.F32, (Dim.of("N"),))

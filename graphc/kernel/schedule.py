@@ -246,12 +246,20 @@ def vectorize(kernel: Kernel, loop: str, lanes: int) -> tuple[Kernel, Forward]:
 
 
 def parallelize(kernel: Kernel, loop: str) -> tuple[Kernel, Forward]:
-    """Share the iterations of an outermost loop among threads.
+    """Share the iterations of an outermost loop among threads, or of the loop that is the whole body of such a one.
 
-    Before: `for i in 0..N`      after: `for i in 0..N parallel`
+    Before: `for i in 0..N`               after: `for i in 0..N parallel`
+    Before: `for i parallel: for j: S`    after: `for i parallel: for j parallel: S`
     """
     edit = Edit(kernel, "parallelize")
     path = edit.path(loop)
+    if len(path) == 2 and path[0].kind is Kind.PARALLEL:
+        outer, inner = perfect(edit, path[0].var, loop)
+        if outer.lo != 0 or inner.lo != 0:
+            raise edit.error(loop, "a loop does not start at 0")
+        if (why := carried(inner)) is not None:
+            raise edit.error(loop, why)
+        return edit.done(inner, (edit.derive(replace(inner, kind=Kind.PARALLEL), inner),))
     if len(path) > 1:
         raise edit.error(loop, "it is not outermost")
     allocated = [s.buffer for s in kernel.body if isinstance(s, Alloc)]

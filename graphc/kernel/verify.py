@@ -9,7 +9,7 @@
 | `writes` | nothing is stored into an `in` parameter |
 | `loops` | an unrolled loop has a constant extent; a vector loop fits its lanes and holds no other loop |
 | `allocations` | what is allocated belongs to the kernel, threads share no register or stack buffer |
-| `parallel` | parallel loops are outermost, and no two iterations write one element |
+| `parallel` | a parallel loop is outermost or the whole body of one; no two iterations write one element |
 
 A failed check is a fault of graphc, so it raises InternalError with the kernel's name and the line.
 
@@ -24,7 +24,7 @@ graphc.errors.InternalError: ... kernel k, line 1, `store x[5], 1.0`: index 5 le
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from graphc.errors import InternalError
@@ -229,10 +229,17 @@ def parallel(kernel: Kernel, places: list[Place]) -> None:
     for place in places:
         s = place.stmt
         if isinstance(s, For) and s.kind is Kind.PARALLEL:
-            if place.scope.loops:
-                raise place.fault("a parallel loop is outermost")
+            if place.scope.loops and not _paired(place.scope.loops, s):
+                raise place.fault("a parallel loop is outermost, or the whole body of one that is")
             if (why := carried(s)) is not None:
                 raise place.fault(why)
+
+
+def _paired(around: Sequence[For], inner: For) -> bool:
+    """Whether threads share the pairs of iterations of a parallel loop and the loop that is its body."""
+    outer = around[0]
+    whole = len(around) == 1 and outer.kind is Kind.PARALLEL and outer.body == (inner,)
+    return whole and outer.lo == 0 and inner.lo == 0 and outer.var not in names(inner.hi)
 
 
 def allocations(kernel: Kernel, places: list[Place]) -> None:

@@ -1,0 +1,246 @@
+"""What a plan costs: cycles on one core, by a small model of its arithmetic, its loads and its caches.
+
+A round of a reduction takes as long as its arithmetic (one vector fma a cycle, FMA_LATENCY cycles until the next one
+on the same register), its loads (one vector or two broadcasts a cycle), or the caches that deliver its bytes,
+whichever is longest; and a little of the others, since nothing overlaps perfectly.
+
+| bytes of all rounds       | come from  | unless                                                             |
+|---------------------------|------------|--------------------------------------------------------------------|
+| up to the first cache     | the first  | more rows than WAYS are a multiple of its way apart: lines, not elements |
+| up to the second cache    | the second | more rows than it can hold at their places: then from the third    |
+| more                      | the third  |                                                                    |
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+from graphc.ir.dims import Index, coefficient, evaluate, names
+from graphc.kernel.dependence import varying
+from graphc.kernel.ir import Accumulate, For, Let, Load, Space, Stmt, Store, walk
+from graphc.kernel.program import Machine
+from graphc.ops.scalar import PRIMS
+from graphc_llvm.nests import (
+    MEASURE,
+    Chain,
+    Nest,
+    Plan,
+    Touch,
+    masked_lanes,
+    panel_bytes,
+    tile_sizes,
+    unit_lanes,
+    walked_bytes,
+)
+
+FMA_LATENCY = 4
+L2_BYTES = 32  # a cycle, from the second cache
+L3_BYTES = 16  # a cycle, from the third
+LINE = 64  # bytes of a cache line
+WAYS = 8  # lines at one place of a cache: as many can be that far apart and stay
+WAIT = 0.1  # of the time that a cache needs for its bytes, even where arithmetic takes longer
+RAGGED = 4  # times a load, in rows that are no whole vectors: masked, and across cache lines
+GATHER = 1.2  # cycles a lane
+MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
+CODE = 0.002  # of a score, for each vector instruction of a tile,
+BRIEF = 1e5  # in kernels of so many cycles; less in longer ones
+HEAVY = 10  # the cost of a primitive that is a polynomial of its own
+NEAR = 8  # elements between lanes, such that several are in one cache line
+PACKING = 2.2  # cycles an element, where it moves to other neighbours
+COPYING = 0.5  # where it does not
+STREAMS = 8  # rows of memory that the first cache and its prefetcher follow at once
+IRREGULAR = 1 << 20  # the stride of an access that is not affine, or whose stride is a named dimension
+
+
+class Costs:
+    """Costs plans of one nest."""
+
+    def __init__(self, nest: Nest, machine: Machine) -> None:
+        self.nest, self.machine = nest, machine
+        self.unit = unit_lanes((nest.loops[0],), machine)
+        self.outer = {f.var: f.extent for f in nest.loops}
+        self.inner = {f.var: f.extent for c in nest.chains for f in c.loops}
+        self.chains = [[self._touch(s, c.loops) for s in c.body if self._in_memory(s)] for c in nest.chains]
+        self.sums = [sum(isinstance(s, Accumulate) for s in c.body) for c in nest.chains]
+        self.lets = [sum(isinstance(s, Let) for s in c.body) for c in nest.chains]
+        self.around = [self._touch(s, ()) for s in nest.body if self._in_memory(s)]
+        self.around_lets = sum(isinstance(s, Let) for s in nest.body)
+        self.heavy = any(isinstance(s, Let) and PRIMS[s.prim].cost >= HEAVY for s in walk(nest.body))
+        dims = {n for e in (*self.outer.values(), *self.inner.values()) for n in names(e)}
+        self.envs = [dict.fromkeys(dims, m) for m in MEASURE] if dims else [{}]
+
+    def _in_memory(self, s: Stmt) -> bool:
+        return isinstance(s, Load | Store | Accumulate) and s.buffer.space is Space.MEMORY
+
+    def _touch(self, s: Stmt, inside: tuple[For, ...]) -> Touch:
+        assert isinstance(s, Load | Store | Accumulate)
+        strides: dict[str, int] = {}
+        for f in (*self.nest.loops, *inside):
+            unknown = varying(self.nest.loops[0].body, f.var)
+            total: Index = 0
+            for e, stride in zip(s.index, s.buffer.strides(), strict=True):
+                c = coefficient(e, f.var)
+                if c is None or unknown.intersection(names(e)):
+                    total = IRREGULAR
+                    break
+                total = total + c * stride
+            if total != 0:
+                strides[f.var] = total if isinstance(total, int) else IRREGULAR
+        return Touch(s, strides)
+
+    def score(self, plan: Plan) -> float:
+        """Cycles over the least possible ones, summed over the measures of the named dimensions.
+
+        Code has its price too: the instructions of all tiles, large and small, are written out.
+        """
+        written = 1
+        for var, size in plan.tile:
+            written *= sum(tile_sizes(self.outer[var], size))
+        if plan.vector in self.outer and self.outer[plan.vector] % plan.lanes != 0:
+            written *= 2
+        cost = sum(self.cycles(plan, env) / self._ideal(env) for env in self.envs)
+        return cost + CODE * written * plan.lanes / self.unit * min(1.0, BRIEF / self._ideal(self.envs[0]))
+
+    def _ideal(self, env: Mapping[str, int]) -> float:
+        outputs = math.prod(evaluate(e, env) for e in self.outer.values())
+        work = 1.0
+        for chain, sums in zip(self.nest.chains, self.sums, strict=True):
+            work += max(1, sums) * math.prod(evaluate(f.extent, env) for f in chain.loops)
+        return max(1.0, outputs * work / self.unit)
+
+    def cycles(self, plan: Plan, env: Mapping[str, int]) -> float:
+        """An estimate for one core, at given named dimensions."""
+        tiled = dict(plan.tile)
+        once = math.prod(
+            evaluate(e, env) for v, e in self.outer.items() if v not in tiled and v != plan.vector
+        )
+        choices: list[list[tuple[int, str, int]]] = []
+        for var, size in plan.tile:
+            left = evaluate(self.outer[var], env)
+            blocks = []
+            for s in tile_sizes(self.outer[var], size):
+                blocks.append((left // s, var, s))
+                left %= s
+            choices.append([b for b in blocks if b[0]])
+        lanes = [(1, plan.lanes)]
+        if plan.vector in self.outer:
+            extent = self.outer[plan.vector]
+            n = evaluate(extent, env)
+            lanes = [(n // plan.lanes, plan.lanes)]
+            if n % plan.lanes:
+                lanes.append((1, masked_lanes(extent, plan.lanes, self.unit)))
+        total = 0.0
+        for combination in itertools.product(*choices):
+            sizes = {var: size for _, var, size in combination}
+            count = math.prod(c for c, _, _ in combination)
+            for vectors_count, width in lanes:
+                if count and vectors_count:
+                    total += count * vectors_count * self._tile(plan, sizes, width, env)
+        return once * total + sum(self._packing(plan, b, env) for b in plan.packed)
+
+    def _tile(self, plan: Plan, sizes: Mapping[str, int], lanes: int, env: Mapping[str, int]) -> float:
+        cells = math.prod(sizes.values())
+        vectors = self._width(lanes)
+        total = 6.0
+        for chain, touches, sums, lets in zip(
+            self.nest.chains, self.chains, self.sums, self.lets, strict=True
+        ):
+            rounds = 1
+            for f in chain.loops:
+                n = evaluate(f.extent, env)
+                rounds *= -(-n // lanes) if f.var == plan.vector else n
+            loads = sum(self._access(plan, t, sizes, lanes) for t in touches)
+            arithmetic = cells * vectors * (max(1, sums) + lets)
+            traffic = self._traffic(plan, chain, touches, sizes, lanes, env)
+            busy = max(arithmetic, loads, FMA_LATENCY, traffic) + WAIT * traffic
+            total += rounds * (busy + 0.15 * loads + 0.5) + 4 * len(chain.loops)
+        if plan.vector in self.inner:
+            # Partial sums start at zero and are added across the lanes; what follows is scalar.
+            total += cells * (vectors + 10.0)
+            return total + cells * (len(self.around) + self.around_lets)
+        total += sum(self._access(plan, t, sizes, lanes) for t in self.around)
+        return total + cells * vectors * self.around_lets
+
+    def _traffic(
+        self,
+        plan: Plan,
+        chain: Chain,
+        touches: Sequence[Touch],
+        sizes: Mapping[str, int],
+        lanes: int,
+        env: Mapping[str, int],
+    ) -> float:
+        """Cycles in which the caches deliver the bytes of one round of a reduction."""
+        moved: list[tuple[int, bool]] = []
+        footprint, crowded = 0, False
+        way = self.machine.l1_bytes // WAYS
+        far_bytes = self.machine.l2_bytes // 2
+        again = panel_bytes(self.nest, plan) > far_bytes  # each panel walks all rows anew
+        for t in touches:
+            size = t.stmt.buffer.dtype.size
+            copies = math.prod(n for var, n in sizes.items() if t.moves(var))
+            each = copies * (lanes if t.moves(plan.vector) else 1) * size
+            rounds = 1
+            for f in chain.loops:
+                if t.moves(f.var):
+                    n = evaluate(f.extent, env)
+                    rounds *= -(-n // lanes) if f.var == plan.vector else n
+            footprint += each * rounds
+            apart = max((t.moves(var) * size for var in sizes if t.moves(var) < IRREGULAR), default=0)
+            packed = t.stmt.buffer.name in plan.packed
+            late = again and not t.moves(plan.vector) and copies > STREAMS and isinstance(t.stmt, Load)
+            if late and walked_bytes(self.nest, chain, t.stmt) > far_bytes:
+                each += (copies - STREAMS) * LINE  # these rows arrive late, line by line
+            if not packed and apart >= LINE and copies * math.gcd(apart, way) > WAYS * way:
+                # These rows push each other out of the first cache: each element comes with its line.
+                each, crowded = copies * LINE, True
+            moved.append((each, not packed and self.scattered(t, chain, env)))
+        if footprint <= self.machine.l1_bytes and not crowded:
+            return 0.0
+        near = footprint <= self.machine.l2_bytes
+        return sum(each / (L2_BYTES if near and not far else L3_BYTES) for each, far in moved)
+
+    def _width(self, lanes: int) -> float:
+        """Cycles that a vector instruction takes; half of a 64-byte vector is often twice as fast."""
+        if 2 * lanes <= self.unit:
+            return 0.5 if self.machine.vector_bytes == 64 else 1.0
+        return lanes / self.unit
+
+    def _access(self, plan: Plan, t: Touch, sizes: Mapping[str, int], lanes: int) -> float:
+        copies = math.prod(size for var, size in sizes.items() if t.moves(var))
+        stride = t.moves(plan.vector)
+        if stride == 0:
+            return copies * 0.5
+        if stride == 1 and plan.vector in self.inner:
+            n = self.inner[plan.vector]
+            if isinstance(n, int) and n % lanes and t.stmt.buffer.name not in plan.packed:
+                return copies * self._width(lanes) * RAGGED
+            if copies > STREAMS:
+                return copies * self._width(lanes) * 2
+        if stride == 1 or t.stmt.buffer.name in plan.packed:
+            return copies * self._width(lanes)
+        extent = self.outer.get(plan.vector, lanes)
+        real = extent if isinstance(extent, int) and extent < lanes else lanes
+        near = abs(stride) <= NEAR or any(t.moves(v) == 1 for v, _ in plan.tile)
+        return copies * real * (GATHER if near else MISS)
+
+    def _packing(self, plan: Plan, buffer: str, env: Mapping[str, int]) -> float:
+        for touches in self.chains:
+            for t in touches:
+                if t.stmt.buffer.name == buffer:
+                    dims = {n for d in t.stmt.buffer.shape for n in names(d)}
+                    wide = {**dict.fromkeys(dims, next(iter(env.values()), MEASURE[0])), **env}
+                    each = COPYING if t.moves(plan.vector) == 1 else PACKING
+                    return each * evaluate(t.stmt.buffer.elements, wide)
+        return 0.0
+
+    def scattered(self, t: Touch, chain: Chain, env: Mapping[str, int]) -> bool:
+        """Whether the rows that a reduction reads are more than the second cache can hold at their places."""
+        way = self.machine.l2_bytes // WAYS
+        for f in chain.loops:
+            step = abs(t.moves(f.var)) * t.stmt.buffer.dtype.size
+            if LINE <= step < IRREGULAR and evaluate(f.extent, env) * math.gcd(step, way) > WAYS * way:
+                return True
+        return False
