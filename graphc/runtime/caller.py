@@ -41,6 +41,10 @@ from graphc.runtime.gate import BINDINGS_KEPT, Gate
 
 _NOTHING = np.empty(0)
 
+# Until something large was freed once, glibc returns freed memory at the end of its heap to the system at once:
+# results of 64 KiB would then cost page faults, call after call.
+np.empty((1 << 22) - 4096, np.uint8)
+
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
