@@ -16,9 +16,9 @@ attributes of this module, under NumPy's other names too (`gc.arctan`, `gc.multi
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from graphc.autodiff.check import gradcheck
 from graphc.autodiff.custom import custom_gradient, straight_through
 from graphc.autodiff.forward import jvp
 from graphc.autodiff.jacobian import batch_jacobian, hessian, hvp, jacobian
@@ -38,16 +38,21 @@ from graphc.lang import functions as _functions
 from graphc.lang import linalg
 from graphc.lang.functions import *
 from graphc.lang.tensor import Parameter, Tensor, const, input, inputs, param
-from graphc.lint.lint import lint
 from graphc.runtime.compile import compile
-from graphc.runtime.trace_nan import trace_nan
-from graphc.show.backprop import backprop
-from graphc.show.derive import derive
-from graphc.show.render import render
 from graphc.warn import silence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Any
+
+    from graphc.autodiff.check import gradcheck
+    from graphc.lint.lint import lint
+    from graphc.runtime.trace_nan import trace_nan
+    from graphc.show.backprop import backprop
+    from graphc.show.derive import derive
+    from graphc.show.render import render
+
+import_module("graphc.lint")  # now, for the first import puts the package into the place of the function
+globals().pop("lint")
 
 __version__ = "0.1.0"
 
@@ -89,8 +94,21 @@ __all__ = [
 __all__ += _functions.__all__
 
 
-def __getattr__(name: str) -> Callable[..., Tensor]:
-    """Functions of the op table, made when they are first asked for."""
+_LATER = {
+    "backprop": "graphc.show.backprop",
+    "derive": "graphc.show.derive",
+    "gradcheck": "graphc.autodiff.check",
+    "lint": "graphc.lint.lint",
+    "render": "graphc.show.render",
+    "trace_nan": "graphc.runtime.trace_nan",
+}
+"""What a program that only computes does not need: imported when it is first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    """Functions of the op table, made when they are first asked for, and those of `_LATER`."""
+    if name in _LATER:
+        return globals().setdefault(name, getattr(import_module(_LATER[name]), name))
     from graphc.lang.elementwise import function
 
     try:
@@ -102,4 +120,4 @@ def __getattr__(name: str) -> Callable[..., Tensor]:
 def __dir__() -> list[str]:
     from graphc.lang.elementwise import names
 
-    return sorted({*globals(), *names()})
+    return sorted({*globals(), *_LATER, *names()})

@@ -7,6 +7,8 @@ core knows no back end, and back ends know kernels and scalar primitives only.
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,3 +129,38 @@ def test_files_can_be_read_in_one_sitting() -> None:
     python = [p for top in ("graphc", "backends") for p in (ROOT / top).rglob("*.py")]
     long = {str(p.relative_to(ROOT)): n for p in python if (n := p.read_text("utf-8").count("\n")) > 450}
     assert not long, long
+
+
+def loaded(code: str) -> set[str]:
+    """The packages that a process has loaded after some code."""
+    shown = f"{code}; import sys; print(*sorted({{m.split('.')[0] for m in sys.modules}} | set(sys.modules)))"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", shown], check=True, capture_output=True, text=True
+        ).stdout.split()
+    )
+
+
+def test_what_is_not_needed_is_not_imported() -> None:
+    heavy = {"sympy", "networkx", "rich", "typer", "llvmlite", "safetensors", "importlib.metadata", "email"}
+    assert not loaded("import graphc") & (heavy | {"graphc.show", "graphc.nn", "graphc.lint.lint"})
+    step = "import graphc as gc; x = gc.input('x'); gc.compile([x], gc.tanh(x) * x + gc.sum(x))(2.0)"
+    assert not loaded(step) & {
+        "sympy",
+        "networkx",
+        "rich",
+        "typer",
+        "safetensors",
+        "graphc.show",
+        "graphc.nn",
+    }
+
+
+def test_a_function_keeps_its_name_beside_a_package_of_that_name() -> None:
+    import graphc as gc
+    import graphc.lint.images
+
+    assert callable(gc.lint) and gc.lint is graphc.lint
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = gc.nothing
+    assert {"lint", "render", "gradcheck", "tanh"} <= set(dir(gc))

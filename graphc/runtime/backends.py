@@ -7,11 +7,21 @@
 from __future__ import annotations
 
 import functools
-from importlib.metadata import entry_points
-from typing import cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
 
 from graphc.errors import BackendError
 from graphc.kernel.program import Backend
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+def entry_points(group: str) -> Iterable[EntryPoint]:
+    """What is installed in a group; `importlib.metadata` takes longer to import than most of graphc."""
+    from importlib.metadata import entry_points as installed
+
+    return installed(group=group)
 
 
 def available() -> tuple[str, ...]:
