@@ -226,7 +226,7 @@ def _compute(built: Built, judge: Judge, way: str, optimizer: Optimizer) -> Find
         return judge.verdict(way, [*results[:count], *kept])
     off = {"llvm without fuse": ("fuse",), "llvm plain": (*PASSES, *LATER)}.get(way, ())
     # With two threads no loop is too short to be shared.
-    shared = mock.patch.object(emit, "_ENOUGH", -1) if way == "llvm 2" else nullcontext()
+    shared = mock.patch.object(emit, "ENOUGH", -1) if way == "llvm 2" else nullcontext()
     with shared, mock.patch("graphc.runtime.compile.optimize", optimizer):
         function = gc.compile(
             built.inputs,
