@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,7 +64,7 @@ def _pointer(at: int) -> int:
 @lru_cache(maxsize=1)
 def symbols() -> Mapping[str, int] | None:
     """Name → address of what the entry calls and compares with; None where this Python is not as expected."""
-    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if sys.implementation.name != "cpython" or "t" in getattr(sys, "abiflags", ""):  # t: without a GIL
         return None
     try:
         found = {
