@@ -49,7 +49,8 @@ BRIEF = 1e5  # in kernels of so many cycles; less in longer ones
 HEAVY = 10  # the cost of a primitive that is a polynomial of its own
 NEAR = 8  # elements between lanes, such that several are in one cache line
 PACKING = 2.2  # cycles an element, where it moves to other neighbours
-COPYING = 0.5  # where it does not
+TURNING = 0.6  # where rows become columns
+COPYING = 0.5  # where neighbours stay together
 STREAMS = 8  # rows of memory that the first cache and its prefetcher follow at once
 IRREGULAR = 1 << 20  # the stride of an access that is not affine, or whose stride is a named dimension
 
@@ -227,12 +228,13 @@ class Costs:
         return copies * real * (GATHER if near else MISS)
 
     def _packing(self, plan: Plan, buffer: str, env: Mapping[str, int]) -> float:
-        for touches in self.chains:
+        for chain, touches in zip(self.nest.chains, self.chains, strict=True):
             for t in touches:
                 if t.stmt.buffer.name == buffer:
                     dims = {n for d in t.stmt.buffer.shape for n in names(d)}
                     wide = {**dict.fromkeys(dims, next(iter(env.values()), MEASURE[0])), **env}
-                    each = COPYING if t.moves(plan.vector) == 1 else PACKING
+                    each = TURNING if any(t.moves(f.var) == 1 for f in chain.loops) else PACKING
+                    each = COPYING if t.moves(plan.vector) == 1 else each
                     return each * evaluate(t.stmt.buffer.elements, wide)
         return 0.0
 

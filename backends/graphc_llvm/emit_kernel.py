@@ -34,10 +34,11 @@ from graphc.kernel.ir import (
     Temp,
 )
 from graphc_llvm import lanes as lanewise
-from graphc_llvm.emit_index import LANE, Binding, Indexer
+from graphc_llvm.emit_index import LANE, Affine, Binding, Indexer
 from graphc_llvm.lanes import Lanes, Place
 from graphc_llvm.primitives import combine, identity, primitive
 from graphc_llvm.sites import Site, paired
+from graphc_llvm.transpose import tile, transpose
 from graphc_llvm.writer import Value, Writer, constant, memory_type, splatted, type_of
 
 
@@ -92,6 +93,8 @@ class KernelEmitter:
     def _loop(self, site: Site, stmt: For) -> None:
         if stmt.kind is Kind.VECTOR and stmt.lanes > 1:
             self._vector(site, stmt)
+            return
+        if self._transposed(site, stmt):
             return
         lo, hi = self.ix.uniform(site.lo, stmt), self.ix.uniform(site.hi, stmt)
         bounds = _integer(lo), _integer(hi)
@@ -156,6 +159,35 @@ class KernelEmitter:
                 self.emit(site.body)
         self.lanes = None
         self.ix.lanes = 1
+
+    def _transposed(self, site: Site, stmt: For) -> bool:
+        """Emit a tile that turns rows into columns; False where a loop is none."""
+        found = tile(site)
+        if found is None:
+            return False
+        (inner,) = site.body
+        assert isinstance(inner.stmt, For)
+        n = inner.stmt.lanes
+        self.env[inner.stmt.var], self.ix.lanes = LANE, n
+        load, store = ([self._at(s, stmt.var, k) for k in range(n)] for s in found)
+        self.ix.lanes = 1
+        rows, columns = load[0].offset, [p.offset.constant_stride for p in store]
+        ahead = Affine(rows.constant + 1, rows.uniform, rows.stride, rows.varying)
+        if rows.varying or load[1].offset != ahead or columns != [1] * n:
+            return False
+        dtype, lanes = load[0].dtype, Lanes.constant(n, n)
+        self.w.location = self._locate(found[0].line)
+        taken = lanewise.load_rows(self.w, self.ix, load[0], lanes, "row")
+        self.w.location = self._locate(found[1].line)
+        for place, text in zip(store, transpose(self.w, dtype, taken), strict=True):
+            lanewise.store(self.w, self.ix, place, Value(text, dtype, n, self.w.depth), lanes)
+        return True
+
+    def _at(self, site: Site, var: str, k: int) -> Place:
+        """Where a statement accesses memory in one iteration of an unrolled loop."""
+        assert isinstance(site.stmt, Load | Store)
+        self.env[var] = k
+        return self._place(site, site.stmt.buffer)
 
     def _alloc(self, site: Site, stmt: Alloc) -> None:
         buffer = stmt.buffer

@@ -114,6 +114,14 @@ def load(w: Writer, ix: Indexer, place: Place, lanes: Lanes, hint: str) -> str:
     return _from_memory(w, dtype, n, result, hint)
 
 
+def load_rows(w: Writer, ix: Indexer, place: Place, lanes: Lanes, hint: str) -> list[str]:
+    """For each lane, the elements that follow its own one in memory: as many as there are lanes."""
+    return [
+        _load_vector(w, place.dtype, lanes.count, pointer, "", hint)
+        for _, pointer in _pointers(w, ix, place, lanes)
+    ]
+
+
 def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> None:
     dtype, n = place.dtype, lanes.count
     if place.uniform:

@@ -223,6 +223,18 @@ class Tiling:
         before = {f.var for f in s.kernel.body if isinstance(f, For)}
         s.do(stage, name, order, (axis, lanes))
         for top in [f.var for f in s.kernel.body if isinstance(f, For) and f.var not in before]:
-            lane = s.chain(top)[-1]
-            for v, extent in s.blocks(lane, (self.unit,)):
-                s.do(vectorize, v, self.unit if extent == self.unit else self._masked(extent))
+            deep = s.chain(top)[-2]
+            turns = reduced[-1:] == [len(load.index) - 1]
+            for d, rows in s.blocks(deep, (self.unit,)) if turns else [(deep, 0)]:
+                self._copied(d, rows == self.unit)
+
+    def _copied(self, deep: str, square: bool) -> None:
+        """The lanes of a copy, in vectors; blocks of as many rows as lanes are turned in registers."""
+        s = self.s
+        blocks = s.blocks(s.chain(deep)[-1], (self.unit,))
+        for v, extent in blocks:
+            s.do(vectorize, v, self.unit if extent == self.unit else self._masked(extent))
+        if square and [extent for _, extent in blocks] == [self.unit]:
+            for v in s.chain(deep)[1:-1]:
+                s.do(reorder, deep, v)
+            s.do(unroll, deep)
