@@ -14,10 +14,12 @@ Plan(offsets={0: 0, 1: 128, 2: 0}, scratch=(), size=256)
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from graphc.ir.dims import Index, evaluate
 from graphc.kernel.program import Branch, Call, Program, ProgramBuffer, Repeat, Step, parts_of
@@ -96,46 +98,96 @@ def room(buffer: ProgramBuffer, dims: Mapping[str, int]) -> int:
 
 
 def plan(program: Program, dims: Mapping[str, int], scratch: Sequence[tuple[int, Index]]) -> Plan:
-    """Offsets for one binding of the named dimensions; best fit over the holes that dead buffers leave.
+    """Offsets for one binding of the named dimensions.
 
-    `scratch` are (call, bytes) of buffers that live during one call only.
+    `scratch` are (call, bytes) of buffers that live during one call only.  The quick way is taken where it comes
+    near to what lives at once, else the best of three.
     """
     found, moments = lifetimes(program)
-    lives = [(first, last, ("buffer", p)) for p, (first, last) in found.items()]
-    lives += [(moments[call], moments[call], ("scratch", k)) for k, (call, _) in enumerate(scratch)]
-    sizes: dict[tuple[str, int], int] = {}
-    for _, _, (kind, k) in lives:
-        raw = room(program.buffers[k], dims) if kind == "buffer" else max(1, evaluate(scratch[k][1], dims))
-        sizes[kind, k] = -(-raw // ALIGNMENT) * ALIGNMENT
-    # Larger first among those born together, so that small ones fill the holes.
-    lives.sort(key=lambda life: (life[0], -sizes[life[2]], life[2]))
-    holes: list[tuple[int, int]] = []  # (offset, size), sorted, never adjacent
-    ending: list[tuple[int, int, int]] = []  # (last call, offset, size), sorted
-    places: dict[tuple[str, int], int] = {}
-    top = 0
-    for first, last, key in lives:
-        while ending and ending[0][0] < first:
-            _, offset, size = ending.pop(0)
-            _release(holes, offset, size)
-        size = sizes[key]
-        fitting = [h for h in holes if h[1] >= size]
-        if fitting:
-            hole = min(fitting, key=lambda h: (h[1], h[0]))
-            holes.remove(hole)
-            if hole[1] > size:
-                insort(holes, (hole[0] + size, hole[1] - size))
-            places[key] = hole[0]
-        elif holes and holes[-1][0] + holes[-1][1] == top:  # the last hole grows
-            places[key] = holes.pop()[0]
-            top = places[key] + size
-        else:
-            places[key], top = top, top + size
-        insort(ending, (last, places[key], size))
+    lives: list[_Life] = []
+    for k, (first, last) in found.items():
+        lives.append(_Life(first, last, _whole_lines(room(program.buffers[k], dims)), ("buffer", k)))
+    for k, (call, size) in enumerate(scratch):
+        lives.append(
+            _Life(moments[call], moments[call], _whole_lines(max(1, evaluate(size, dims))), ("scratch", k))
+        )
+    places, top = _by_birth(lives)
+    if top > _NEAR * _at_once(lives) and len(lives) <= _MANY:
+        longest = _in_gaps(sorted(lives, key=lambda x: (-x.size * (x.last + 1 - x.first), x.key)))
+        largest = _in_gaps(sorted(lives, key=lambda x: (-x.size, x.first, x.key)))
+        places, top = min((places, top), largest, longest, key=lambda found: found[1])
     return Plan(
         {key[1]: o for key, o in sorted(places.items()) if key[0] == "buffer"},
         tuple(places["scratch", k] for k in range(len(scratch))),
         top,
     )
+
+
+_NEAR, _MANY = 1.02, 1000
+_Key: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """From the first moment to the last one, both included."""
+
+    first: int
+    last: int
+    size: int
+    key: _Key
+
+
+def _whole_lines(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _at_once(lives: Sequence[_Life]) -> int:
+    """The most bytes that live at one moment: no plan needs less."""
+    changes = sorted([(x.first, x.size) for x in lives] + [(x.last + 1, -x.size) for x in lives])
+    return max(itertools.accumulate(size for _, size in changes), default=0)
+
+
+def _in_gaps(lives: Sequence[_Life]) -> tuple[dict[_Key, int], int]:
+    """Each in the narrowest gap between those before it in the list that live while it does."""
+    placed: list[tuple[int, _Life]] = []  # sorted by offset
+    for x in lives:
+        best: tuple[int, int] | None = None  # (bytes, offset) of a gap
+        end = 0
+        for offset, other in placed:
+            if other.first <= x.last and x.first <= other.last:
+                gap = offset - end
+                if gap >= x.size and (best is None or gap < best[0]):
+                    best = gap, end
+                end = max(end, offset + other.size)
+        insort(placed, (end if best is None else best[1], x), key=lambda place: place[0])
+    return {x.key: o for o, x in placed}, max((o + x.size for o, x in placed), default=0)
+
+
+def _by_birth(lives: Sequence[_Life]) -> tuple[dict[_Key, int], int]:
+    """In the order of the program, each in the narrowest hole that dead ones leave: quick for any number."""
+    holes: list[tuple[int, int]] = []  # (offset, size), sorted, never adjacent
+    ending: list[tuple[int, int, int]] = []  # (last moment, offset, size), sorted
+    places: dict[_Key, int] = {}
+    top = 0
+    # Larger first among those born together, so that small ones fill the holes.
+    for x in sorted(lives, key=lambda x: (x.first, -x.size, x.key)):
+        while ending and ending[0][0] < x.first:
+            _, offset, size = ending.pop(0)
+            _release(holes, offset, size)
+        fitting = [h for h in holes if h[1] >= x.size]
+        if fitting:
+            hole = min(fitting, key=lambda h: (h[1], h[0]))
+            holes.remove(hole)
+            if hole[1] > x.size:
+                insort(holes, (hole[0] + x.size, hole[1] - x.size))
+            places[x.key] = hole[0]
+        elif holes and holes[-1][0] + holes[-1][1] == top:  # the last hole grows
+            places[x.key] = holes.pop()[0]
+            top = places[x.key] + x.size
+        else:
+            places[x.key], top = top, top + x.size
+        insort(ending, (x.last, places[x.key], x.size))
+    return places, top
 
 
 def _release(holes: list[tuple[int, int]], offset: int, size: int) -> None:

@@ -24,7 +24,7 @@ that walk over the same rows become one (`graphc.passes.join_rows`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from graphc.ir.block import BlockOp, Family, family
 from graphc.ir.graph import Graph
@@ -67,15 +67,24 @@ def _cost(n: Node) -> int:
     return n.op.row.cost if isinstance(n.op, Elementwise) else 1
 
 
-def _is_light(n: Node) -> bool:
+def _is_light(n: Node, users: Mapping[Node, Sequence[Node]]) -> bool:
     """Cheaper to repeat than to store: little arithmetic on at most one array."""
-    arrays = 0
+    arrays: list[Node] = []
+    centred = False  # by what is repeated along other axes, as a mean for each channel: it stays in the cache
     for s in n.src:
-        base = s
+        base, repeated = s, False
         while isinstance(base.op, (Expand, Reshape)):
+            repeated = repeated or base.type.elements != base.src[0].type.elements
             base = base.src[0]
-        arrays += base.type.rank > 0 or not (isinstance(base.op, (Const, Extent)) or is_leaf(base))
-    return _cost(n) <= 2 and arrays <= 1
+        known = isinstance(base.op, (Const, Extent)) or is_leaf(base)
+        if repeated and base.type.rank > 0:
+            centred = True
+        elif base.type.rank > 0 or not known:
+            arrays.append(base)
+    # A bias belongs to the kernel of its product.
+    if centred and any(isinstance(a.op, HEAVY) and len(users[a]) == 1 for a in arrays):
+        return False
+    return _cost(n) <= 2 and len(arrays) <= 1
 
 
 class _Decision:
@@ -109,7 +118,7 @@ class _Decision:
         elif any(self.size[h] >= LARGEST_CLUSTER for h in hosts):
             inline = False
         elif _is_pointwise(n):
-            inline = (len(hosts) == 1 or _is_light(n)) and not (replicated and _cost(n) > 4)
+            inline = (len(hosts) == 1 or _is_light(n, self.graph.users)) and not (replicated and _cost(n) > 4)
         else:
             inline = (
                 isinstance(n.op, HEAVY)
@@ -213,6 +222,7 @@ def fuse(graph: Graph, log: Log, *, enabled: bool = True) -> list[Cluster]:
     _join_families(graph, owner, log, enabled)
     clusters = _ordered(graph, owner)
     if enabled:
+        _store_less(graph, clusters)
         clusters = _join_scalars(graph, clusters)
     for k, c in enumerate(clusters):
         if len(c.nodes) > 1 and not c.bodies:
@@ -265,6 +275,14 @@ def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster], order:
             theirs.inputs = [x for x in theirs.inputs if owner.get(x) is not theirs]
             theirs.nodes = in_order(graph, theirs.nodes)
             break
+
+
+def _store_less(graph: Graph, clusters: Sequence[Cluster]) -> None:
+    """What only the kernel that computes it reads is not stored: a gradient that the optimiser has used."""
+    read = {storage(n) for n in graph.roots} | {storage(x) for c in clusters for x in c.inputs}
+    for c in clusters:
+        if len(c.roots) > 1 and not c.bodies:
+            c.roots = [r for r in c.roots if r in read]
 
 
 def _join_scalars(graph: Graph, clusters: list[Cluster]) -> list[Cluster]:
