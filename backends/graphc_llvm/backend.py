@@ -38,7 +38,7 @@ class LLVMBackend:
     ) -> LLVMExecutable:
         """Schedule, emit and compile a program; `threads` None means all usable ones."""
         machine = _machine(threads)
-        scheduled, steps, module = _lowered(program, fast, machine)
+        scheduled, steps, module = lower_for(program, fast, machine)
         return LLVMExecutable(scheduled, module, Code(str(module), cache), machine.threads, steps, cache)
 
     def identity(self, threads: int | None) -> str:
@@ -65,7 +65,7 @@ class LLVMBackend:
         loaded, machine = Code.of(code, ""), _machine(threads)
         if loaded is None:
             return None
-        lower = lambda: _lowered(lowered(), fast, machine)  # noqa: E731
+        lower = lambda: lower_for(lowered(), fast, machine)  # noqa: E731
         return KeptExecutable(program, about, loaded, machine.threads, cache, lower)
 
     def describe(self) -> Mapping[str, str]:
@@ -95,7 +95,8 @@ def _machine(threads: int | None) -> Machine:
     return machine
 
 
-def _lowered(program: Program, fast: bool, machine: Machine) -> Lowered:
+def lower_for(program: Program, fast: bool, machine: Machine) -> Lowered:
+    """A program as it is scheduled for a machine, the steps that led there, and its module."""
     from graphc_llvm.emit import emit  # not needed where code comes from the cache
 
     scheduled, steps = _scheduled(program, machine)

@@ -122,27 +122,41 @@ def stage_text(text: str, stage: str) -> str:
         return text
     if stage not in STAGES:
         raise KeyError(stage)
+    machine = _host()
+    if stage == "asm":
+        return assembly_of(text, machine)
     with _lock:
-        module = _optimised(text)
-        if stage == "llvm-opt":
-            return str(module)
-        return str(_target_machine(*cpu_and_features()).emit_assembly(module))
+        return str(_optimised(text, machine))
 
 
 def compile_object(text: str) -> bytes:
-    """The object file of a text."""
+    """The object file of a text, for this machine."""
+    return object_of(text, _host())
+
+
+def object_of(text: str, machine: llvm.TargetMachine) -> bytes:
+    """The object file of a text, for any machine."""
     with _lock:
-        return bytes(_target_machine(*cpu_and_features()).emit_object(_optimised(text)))
+        return bytes(machine.emit_object(_optimised(text, machine)))
 
 
-def _optimised(text: str) -> llvm.ModuleRef:
-    machine = _target_machine(*cpu_and_features())  # first, since it initialises LLVM
+def assembly_of(text: str, machine: llvm.TargetMachine) -> str:
+    """The assembly of a text, for any machine."""
+    with _lock:
+        return str(machine.emit_assembly(_optimised(text, machine)))
+
+
+def _host() -> llvm.TargetMachine:
+    return _target_machine(*cpu_and_features())
+
+
+def _optimised(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     try:
         module = llvm.parse_assembly(text)
         module.verify()
     except RuntimeError as error:
         raise InternalError(f"LLVM refuses the module that was emitted: {error}") from None
-    module.triple = llvm.get_default_triple()
+    module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     # Level 1 of LLVM's simplification, function by function: registers for local buffers, common
     # subexpressions, invariant code.  The kernels are vectorised, tiled and unrolled already; all of level 3
