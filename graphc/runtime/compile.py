@@ -25,6 +25,7 @@ from graphc.errors import ArgumentError
 from graphc.ir.block import blocks_inside
 from graphc.ir.graph import Graph
 from graphc.ir.verify import verify_graph
+from graphc.kernel.alike import Form
 from graphc.kernel.assemble import Layout, assemble
 from graphc.kernel.program import Executable, KeepingBackend, Program
 from graphc.kernel.verify import verify
@@ -41,6 +42,7 @@ from graphc.runtime.cache import DiskCache, default_cache
 from graphc.runtime.dims import check_known, check_sizes, dim_sources
 from graphc.runtime.function import Compiled, Function
 from graphc.runtime.interpreter import InterpreterExecutable
+from graphc.runtime.pause import pause
 
 BACKENDS = ("llvm", "cuda", "reference", "interpreter")
 
@@ -88,24 +90,42 @@ def compile(
     if dims is not None:
         _check_dims(graph, dims)
         graph = specialised(graph, dims)
-    options = _Options(frozenset(disable), fast, threads, default_cache() if cache else None)
+    options = _Options(backend, single, frozenset(disable), fast, threads, default_cache() if cache else None)
+    with pause():
+        return _made(graph, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How to compile."""
+
+    backend: str
+    single: bool
+    disable: frozenset[str]
+    fast: bool
+    threads: int | None
+    cache: DiskCache | None
+
+
+def _made(graph: Graph, options: _Options) -> Function:
+    """The function of a graph that is sound."""
+    backend, single, cache = options.backend, options.single, options.cache
     level = setting("GRAPHC_DEBUG")
     if backend == "reference":
-        optimized, log = optimize(graph, disable=disable, fast=fast)
+        optimized, log = optimize(graph, disable=options.disable, fast=options.fast)
         made = Function(graph, optimized, log, backend=backend, stages=(), single=single, compiled=None)
         report(made, level)
         return made
     target = None if backend == "interpreter" else load(backend)
     place: str | None = None  # in the cache
-    if options.cache is not None and isinstance(target, KeepingBackend) and level < 2:
+    if cache is not None and isinstance(target, KeepingBackend) and level < 2:
         start = time.perf_counter()
-        place = kept.key(graph, backend, target.identity(threads), sorted(options.disable), fast)
-        found = _restored(graph, target, options, place, single) if place is not None else None
+        place = _place(graph, target, options)
+        found = _restored(graph, target, options, place) if place is not None else None
         if found is not None:
             if level:
-                print(
-                    f"graphc: {found!r}: cache {1e3 * (time.perf_counter() - start):.1f} ms", file=sys.stderr
-                )
+                took = 1e3 * (time.perf_counter() - start)
+                print(f"graphc: {found!r}: cache {took:.1f} ms", file=sys.stderr)
             return found
     optimized, log, clusters, program, layout = _lowered(graph, options)
     executable: Executable
@@ -113,7 +133,7 @@ def compile(
         if target is None:
             executable = InterpreterExecutable(program)
         else:
-            executable = target.build(program, fast=fast, threads=threads, cache=options.cache)
+            executable = target.build(program, fast=options.fast, threads=options.threads, cache=cache)
             _verify(executable.scheduled())
     function = Function(
         graph,
@@ -124,24 +144,19 @@ def compile(
         single=single,
         compiled=Compiled(clusters, program, layout, executable),
     )
-    if place is not None and isinstance(target, KeepingBackend) and options.cache is not None:
+    if cache is not None and place is not None and isinstance(target, KeepingBackend):
         with log.timed("cache"):
-            again = kept.key(graph, backend, target.identity(threads), sorted(options.disable), fast)
-            entry = kept.packed(graph, program, layout, *target.kept(executable)) if again == place else None
-            if entry is not None:
-                options.cache.put(place, entry)
+            entry = kept.packed(graph, program, layout, *target.kept(executable))
+            if entry is not None and place == _place(graph, target, options):
+                cache.put(place, entry)
     report(function, level)
     return function
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """How to compile."""
-
-    disable: frozenset[str]
-    fast: bool
-    threads: int | None
-    cache: DiskCache | None
+def _place(graph: Graph, target: KeepingBackend, options: _Options) -> str | None:
+    """The key of a graph in the cache; None where it is not to be kept."""
+    identity = target.identity(options.threads)
+    return kept.key(graph, options.backend, identity, sorted(options.disable), options.fast)
 
 
 def _lowered(graph: Graph, options: _Options) -> tuple[Graph, Log, tuple[Cluster, ...], Program, Layout]:
@@ -157,9 +172,7 @@ def _lowered(graph: Graph, options: _Options) -> tuple[Graph, Log, tuple[Cluster
     return optimized, log, tuple(clusters), program, layout
 
 
-def _restored(
-    graph: Graph, target: KeepingBackend, options: _Options, place: str, single: bool
-) -> Function | None:
+def _restored(graph: Graph, target: KeepingBackend, options: _Options, place: str) -> Function | None:
     """The function that the cache has there; None where it has none, or a damaged one."""
     assert options.cache is not None
     entry = options.cache.get(place)
@@ -188,14 +201,14 @@ def _restored(
         return optimized, log, Compiled(clusters, program, layout, executable)
 
     stages = target.stages
-    return kept.KeptFunction(graph, running, below, backend=target.name, stages=stages, single=single)
+    return kept.KeptFunction(graph, running, below, backend=target.name, stages=stages, single=options.single)
 
 
 def _verify(program: Program) -> None:
-    """Check every kernel, unless GRAPHC_VERIFY=0."""
+    """Check every kernel, but one of those that are alike, unless GRAPHC_VERIFY=0."""
     if setting("GRAPHC_VERIFY"):
-        for call in program.calls:
-            verify(call.kernel)
+        for kernel in {Form.of(call.kernel).key: call.kernel for call in program.calls}.values():
+            verify(kernel)
 
 
 def report(function: Function, level: int) -> None:
