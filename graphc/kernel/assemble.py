@@ -27,6 +27,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
+import numpy as np
+
 from graphc.ir.block import BlockOp
 from graphc.ir.dims import Dim, Index, product
 from graphc.ir.graph import Graph
@@ -101,7 +103,7 @@ class _Table:
 
     def __init__(self, taken: set[str]) -> None:
         self.buffers: list[ProgramBuffer] = []
-        self.constants: dict[Node, Place] = {}
+        self.constants: dict[tuple[Node, Order | None], Place] = {}
         self.taken = taken
         self.kernels = self.loops = 0
 
@@ -199,9 +201,11 @@ class _Assembly:
         return place
 
     def constant(self, n: Node, op: Const) -> None:
-        held = self.table.constants.get(n)
+        order = self.orders.get(n)
+        held = self.table.constants.get((n, order))
         if held is None:
-            self.table.constants[n] = self.add(n, f"c{self.graph.numbers[n]}", "const", op.value)
+            value = op.value if order is None else np.ascontiguousarray(op.value.transpose(order))
+            self.table.constants[n, order] = self.add(n, f"c{self.graph.numbers[n]}", "const", value)
         else:
             self.put(n, self.table.buffers[held.position].name, held)
 

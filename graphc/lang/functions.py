@@ -22,6 +22,7 @@
 | `graphc.lang.regions`     | pooling over the whole, parts, regions of interest |
 | `graphc.lang.images`      | resize, crop, warp |
 | `graphc.lang.normalization` | batch, layer, group, local response normalisation |
+| `graphc.lang.freezing`    | parameters as constants, for inference |
 | `graphc.lang.random`      | counter-based random numbers |
 | `graphc.lang.control`     | loops and branches: scan, cond, while_loop |
 
@@ -42,6 +43,7 @@ from graphc.lang import creation as _creation
 from graphc.lang import cumulative as _cumulative
 from graphc.lang import dynamic as _dynamic
 from graphc.lang import einsum as _einsum
+from graphc.lang import freezing as _freezing
 from graphc.lang import images as _images
 from graphc.lang import indexing as _indexing
 from graphc.lang import linalg as _linalg
@@ -64,6 +66,7 @@ from graphc.lang.creation import *
 from graphc.lang.cumulative import *
 from graphc.lang.dynamic import *
 from graphc.lang.einsum import *
+from graphc.lang.freezing import *
 from graphc.lang.images import *
 from graphc.lang.indexing import *
 from graphc.lang.linalg import *
@@ -88,6 +91,7 @@ __all__ += _creation.__all__
 __all__ += _cumulative.__all__
 __all__ += _dynamic.__all__
 __all__ += _einsum.__all__
+__all__ += _freezing.__all__
 __all__ += _images.__all__
 __all__ += _indexing.__all__
 __all__ += _linalg.__all__

@@ -14,8 +14,9 @@ operations: `Axes` is a partition of all axes of all nodes into those that are w
 | additions across the lanes                      | gradients to the weights, which sum over the images             |
 | moves of elements                               | row-major arrays with the axis, in kernels that have moved ones |
 
-The axis is moved where that costs less.  A reshape renames a buffer: where it merges or splits the axis, the buffer
-stays row-major.
+The axis is moved where that costs less.  Elsewhere constant filters are stored with their own axis innermost, and
+one vector holds the same place of several results.  A reshape renames a buffer: where it merges or splits the axis,
+the buffer stays row-major.
 
 >>> import graphc as gc
 >>> from graphc.passes.fuse import fuse
@@ -38,10 +39,11 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, Elementwise
+from graphc.ops.leaves import Const
 from graphc.ops.reduce import Reduce
 from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
 from graphc.ops.window import Window, WindowPick, WindowScatter
-from graphc.passes.fuse import Cluster, is_alias, storage
+from graphc.passes.fuse import Cluster, is_alias, is_free, storage
 from graphc.passes.log import Log
 
 Order: TypeAlias = tuple[int, ...]
@@ -89,7 +91,35 @@ def arrange(
             size = members[0][0].type.shape[members[0][1]]
             text = f"{len(stored)} temporaries have their axis of {size} innermost, as vectors of images"
             log.add("layout", "images-innermost", text, after=stored)
+    for n in convolutions:
+        axis = _origin((n.src[1], 1))
+        if (
+            _packs(n, axis)
+            and axis[0] not in orders
+            and not any(x in orders for x in choice.reads.get(n, ()))
+        ):
+            orders[axis[0]] = (*(k for k in range(axis[0].type.rank) if k != axis[1]), axis[1])
+            text = f"{log.name(axis[0])} has its axis of {n.type.shape[2]} innermost, as vectors of filters"
+            log.add("layout", "filters-innermost", text, after=(axis[0],))
     return orders
+
+
+def _origin(axis: Axis) -> Axis:
+    """The axis that views show, of the node that they view."""
+    while is_free(axis[0]) and axis[0].src:
+        behind = next((b for a, b in _together(axis[0]) if a == axis), None)
+        if behind is None:
+            break
+        axis = behind
+    return axis
+
+
+def _packs(n: Node, axis: Axis) -> bool:
+    """Whether an axis is that of the filters, in an array of constants that is better stored with it innermost."""
+    node, place = axis
+    filters = n.type.shape[2]
+    enough = isinstance(filters, int) and filters >= LANES // n.type.dtype.size // 2
+    return enough and isinstance(node.op, Const) and place < node.type.rank - 1
 
 
 class _Choice:

@@ -13,6 +13,7 @@ import pytest
 
 import graphc as gc
 from graphc.lang.tensor import Tensor
+from graphc.ops.leaves import Param
 from graphc.passes import layout
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -207,6 +208,21 @@ def test_the_axis_is_moved_where_the_images_fill_vectors(
     y = gc.conv2d(gc.max_pool2d(gc.relu(gc.conv2d(x, w, padding=2)), 2), v, padding=2)
     fn = gc.compile([x, w, v], gc.sum(y), backend="interpreter")
     assert ("layout" in {e.pass_name for e in fn.log}) is moved
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("images", "filters"), [(1, 64), (1, 48), (3, 10), ("N", 64), (16, 32)])
+def test_constant_filters_in_any_order(images: int | str, filters: int, groups: int) -> None:
+    draw = np.random.default_rng(0)
+    x = gc.input("x", (images, 4, 9, 8), "float32")
+    w = gc.param("w", init=draw.normal(size=(filters, 4 // groups, 3, 3)).astype("float32"))
+    v = gc.param("v", init=draw.normal(size=(6, filters, 1, 2)).astype("float32"))
+    y = gc.conv2d(gc.relu(gc.conv2d(x, w, groups=groups, stride=(1, 2)) + 1.0), v)
+    y = gc.freeze(y * gc.mean(w))
+    given = draw.normal(size=(3 if images == "N" else images, 4, 9, 8)).astype("float32")
+    moved, plain = gc.compile([x], y), gc.compile([x], y, disable=("layout",))
+    agree([moved(given)], [plain(given)], "float32")
+    assert not any(isinstance(n.op, Param) for n in moved.graph.nodes)
 
 
 def test_the_log_and_the_texts_show_the_order() -> None:
