@@ -36,7 +36,7 @@ from graphc_llvm.nests import (
 )
 
 FMA_LATENCY = 4
-L2_BYTES = 32  # a cycle, from the second cache
+L2_BYTES = 24  # a cycle, from the second cache, while the units are busy
 L3_BYTES = 16  # a cycle, from the third
 LINE = 64  # bytes of a cache line
 WAYS = 8  # lines at one place of a cache: as many can be that far apart and stay
@@ -179,9 +179,9 @@ class Costs:
         way = self.machine.l1_bytes // WAYS
         far_bytes = self.machine.l2_bytes // 2
         again = panel_bytes(self.nest, plan) > far_bytes  # each panel walks all rows anew
-        for t in touches:
+        for t, cached in zip(touches, self._left(chain, touches, sizes, env), strict=True):
             size = t.stmt.buffer.dtype.size
-            copies = math.prod(n for var, n in sizes.items() if t.moves(var))
+            copies = math.prod(n for var, n in sizes.items() if t.moves(var) and var not in cached)
             each = copies * (lanes if t.moves(plan.vector) else 1) * size
             rounds = 1
             for f in chain.loops:
@@ -203,6 +203,28 @@ class Costs:
         near = footprint <= self.machine.l2_bytes
         return sum(each / (L2_BYTES if near and not far else L3_BYTES) for each, far in moved)
 
+    def _left(
+        self, chain: Chain, touches: Sequence[Touch], sizes: Mapping[str, int], env: Mapping[str, int]
+    ) -> list[set[str]]:
+        """For each load the tiled loops along which it reads what earlier rounds have left in the first cache:
+        the taps of a convolution, where the next place reads all but one of them again."""
+        found: list[set[str]] = [set() for _ in touches]
+        inside = [1] * len(touches)  # elements that one turn of a loop reads
+        for f in reversed(chain.loops):
+            extent = evaluate(f.extent, env)
+            turn = 0
+            for t, cached, elements in zip(touches, found, inside, strict=True):
+                copies = math.prod(size for v, size in sizes.items() if t.moves(v) and v not in cached)
+                turn += elements * copies * t.stmt.buffer.dtype.size
+            close = min(extent - 1, self.machine.l1_bytes / 2 / turn)
+            for k, t in enumerate(touches):
+                step = abs(t.moves(f.var))
+                if step:
+                    turns = {v: abs(t.moves(v)) / step for v in sizes if t.moves(v)}
+                    found[k] |= {v for v, n in turns.items() if n == int(n) and n <= close}
+                    inside[k] *= extent
+        return found
+
     def _width(self, lanes: int) -> float:
         """Cycles that a vector instruction takes; half of a 64-byte vector is often twice as fast."""
         if 2 * lanes <= self.unit:
@@ -218,7 +240,7 @@ class Costs:
             n = self.inner[plan.vector]
             if isinstance(n, int) and n % lanes and t.stmt.buffer.name not in plan.packed:
                 return copies * self._width(lanes) * RAGGED
-            if copies > STREAMS:
+            if copies > STREAMS and not any(t.moves(v) and n == self.outer[v] for v, n in sizes.items()):
                 return copies * self._width(lanes) * 2
         if stride == 1 or t.stmt.buffer.name in plan.packed:
             return copies * self._width(lanes)

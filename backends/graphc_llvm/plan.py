@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import cast
 
 from graphc.ir.dims import Index, coefficient
 from graphc.kernel.ir import Load
@@ -149,12 +150,22 @@ class Model(Costs):
                     fits = vectors * (a * b + min(a, b)) + 1 <= self.machine.vector_registers
                     if fits and _at_least(self.outer[v], a) and _at_least(self.outer[u], b):
                         yield ((v, a), (u, b))
+            yield from self._taps(useful, vectors)
             return
         for v, u in itertools.permutations(useful, 2):
             full = self.outer[u]
             if isinstance(full, int) and full <= room // 2:
                 for size in _sizes(self.outer[v], room // full):
                     yield ((v, size), (u, full))
+
+    def _taps(self, useful: list[str], vectors: int) -> Iterator[tuple[tuple[str, int], ...]]:
+        """Tiles of two short loops and some iterations of a third one: what one round loads, the next ones use."""
+        short = [v for v in useful if self.outer[v] in (2, 3)]
+        for u, w in itertools.combinations(short, 2):
+            a, b = cast(int, self.outer[u]), cast(int, self.outer[w])
+            room = (self.machine.vector_registers - 1) // (a * b * vectors) - 1
+            for v in (v for v in useful if v not in (u, w)):
+                yield from (((v, size), (u, a), (w, b)) for size in _sizes(self.outer[v], room))
 
 
 def _sizes(extent: Index, room: int) -> list[int]:
