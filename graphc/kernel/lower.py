@@ -57,7 +57,7 @@ from graphc.kernel.ir import (
 )
 from graphc.kernel.rows import walk_rows
 from graphc.ops.scalar import PRIMS
-from graphc.passes.fuse import Cluster
+from graphc.passes.cluster import Cluster, scatters
 from graphc.passes.layout import Order, permuted
 
 
@@ -115,7 +115,7 @@ class Lowering:
     def kernel(self, name: str) -> Kernel:
         if self.cluster.rows is not None:
             walk_rows(self, self.cluster.rows)
-        elif self.root.op.scatters:
+        elif scatters(self.root):
             self.serving.append(self.root)
             self.root.op.nest(self.root, self)
         else:

@@ -115,6 +115,10 @@ class ScatterAdd(Op):
     batch: int
     size: Index
 
+    def is_one_hot(self, node_: Node) -> bool:
+        """Whether each row gets one update, so that every element can be computed for itself."""
+        return node_.src[1].type.rank == self.batch
+
     def infer(self, *operands: TensorType) -> TensorType:
         u, index = operands
         _check_index(index)
@@ -153,6 +157,16 @@ class ScatterAdd(Op):
             if inside[at]:
                 out[(*at[: self.batch], places[at])] += u[at]
         return out
+
+    def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
+        """Of a one-hot row only; others scatter."""
+        u, where = node.src
+        at = b.value(where, index[: self.batch])
+        zero, extent = b.constant(0, at.dtype), b.index_value(self.size, at.dtype)
+        wrapped = b.prim("select", b.prim("lt", at, zero), b.prim("add", at, extent), at)
+        here = b.prim("eq", wrapped, b.index_value(index[self.batch], at.dtype))
+        update = b.value(u, (*index[: self.batch], *index[self.batch + 1 :]))
+        return b.prim("select", here, update, b.constant(0, u.type.dtype))
 
     def nest(self, node: Node, b: LoopBuilder) -> None:
         u, where = node.src

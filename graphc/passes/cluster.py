@@ -18,7 +18,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
-from graphc.ops.gather import Gather
+from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param
 from graphc.ops.rank import Rank
 from graphc.ops.reduce import Arg, Reduce
@@ -76,6 +76,16 @@ def is_free(n: Node) -> bool:
 def is_alias(n: Node) -> bool:
     """Another name for the buffer of its operand."""
     return isinstance(n.op, Reshape) and not is_unit(n)
+
+
+def scatters(n: Node) -> bool:
+    """Whether a kernel writes the elements of a node in an order that data say."""
+    return n.op.scatters and not is_one_hot(n)
+
+
+def is_one_hot(n: Node) -> bool:
+    """A scatter with one update for each row: every element is the update, or zero."""
+    return isinstance(n.op, ScatterAdd) and n.op.is_one_hot(n)
 
 
 def storage(n: Node) -> Node:

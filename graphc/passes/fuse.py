@@ -8,7 +8,7 @@ Fusion decides one thing for each node: is it *stored* in a buffer, or computed 
 | scalar constant, iota, extent, view | computed where it is used: it costs nothing |
 | elementwise                       | where it is used, if one kernel uses it or if it is cheap to repeat |
 | reduction, contraction, window    | inside the one elementwise chain that follows it (its epilogue), else stored |
-| scatter (pad, concat, scatter_add)| stored; what it reads may be computed inside |
+| scatter (pad, concat, scatter_add)| stored; what it reads may be computed inside (one update a row: as elementwise) |
 | reshape                           | another name for the buffer of its operand |
 | loop, branch                      | steps of their own around the kernels of their blocks; what they read is stored |
 
@@ -47,6 +47,8 @@ from graphc.passes.cluster import (
     is_alias,
     is_free,
     is_leaf,
+    is_one_hot,
+    scatters,
     storage,
 )
 from graphc.passes.cluster_order import ClusterOrder
@@ -107,7 +109,7 @@ class _Decision:
                     self.decide(n, users)
 
     def decide(self, n: Node, users: list[Node]) -> None:
-        if n in self.stored or n.op.scatters or any(self.demands(u, n) for u in users) or is_alias(n):
+        if n in self.stored or scatters(n) or any(self.demands(u, n) for u in users) or is_alias(n):
             self.store(n)
             return
         hosts: frozenset[Node] = frozenset().union(*(self.hosts[u] for u in users))
@@ -119,6 +121,8 @@ class _Decision:
             inline = False
         elif _is_pointwise(n):
             inline = (len(hosts) == 1 or _is_light(n, self.graph.users)) and not (replicated and _cost(n) > 4)
+        elif is_one_hot(n):
+            inline = len(hosts) == 1 and not replicated
         else:
             inline = (
                 isinstance(n.op, HEAVY)
@@ -174,7 +178,7 @@ class _Decision:
         return grows or self.replicated.get(user, False)
 
     def may_host(self, n: Node, host: Node) -> bool:
-        return self.heavy[host] is None and not host.op.scatters
+        return self.heavy[host] is None and not scatters(host)
 
 
 def _members(root: Node, decision: _Decision) -> tuple[list[Node], list[Node]]:
@@ -253,7 +257,7 @@ def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster], order:
     """Let a reader's kernel store what it computes on the way: relu(z) also stores z, where both are needed."""
     for n in reversed(graph.nodes):
         mine = owner.get(n)
-        if mine is None or n.op.scatters:
+        if mine is None or scatters(n):
             continue
         for u in graph.users[n]:
             if not decision.passes(u) or len(decision.hosts[u]) != 1:
@@ -265,7 +269,7 @@ def _merge(graph: Graph, decision: _Decision, owner: dict[Node, Cluster], order:
                 continue
             same = {_loop_shape(r) for r in (*mine.roots, *theirs.roots)}
             # A heavy root of the reader's own kernel has loops that n would not lie in.
-            if len(same) != 1 or theirs.roots[0].op.scatters or not order.merge(mine, theirs):
+            if len(same) != 1 or scatters(theirs.roots[0]) or not order.merge(mine, theirs):
                 continue
             theirs.nodes = [*mine.nodes, *(x for x in theirs.nodes if x not in set(mine.nodes))]
             theirs.inputs = [*mine.inputs, *(x for x in theirs.inputs if x not in set(mine.inputs))]
@@ -304,7 +308,7 @@ def _join_scalars(graph: Graph, clusters: list[Cluster]) -> list[Cluster]:
 
 
 def _is_scalar(c: Cluster) -> bool:
-    return c.heavy is None and all(n.type.rank == 0 and not n.op.scatters for n in c.nodes)
+    return c.heavy is None and all(n.type.rank == 0 and not scatters(n) for n in c.nodes)
 
 
 def _ordered(graph: Graph, owner: Mapping[Node, Cluster]) -> list[Cluster]:

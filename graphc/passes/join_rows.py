@@ -24,7 +24,7 @@ from graphc.ir.block import BlockOp
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.reduce import Reduce
-from graphc.passes.cluster import LARGEST_CLUSTER, Cluster, in_order, storage
+from graphc.passes.cluster import LARGEST_CLUSTER, Cluster, in_order, scatters, storage
 from graphc.passes.cluster_order import ClusterOrder
 from graphc.passes.rows import Rows, places
 
@@ -91,7 +91,7 @@ def _fitting(graph: Graph, one: Cluster, other: Cluster, rows: Rows) -> Rows | N
     if other.rows is not None and other.rows != rows:
         return None
     nodes = in_order(graph, (*one.nodes, *other.nodes))
-    if len(nodes) > LARGEST_CLUSTER or any(isinstance(n.op, BlockOp) or n.op.scatters for n in nodes):
+    if len(nodes) > LARGEST_CLUSTER or any(isinstance(n.op, BlockOp) or scatters(n) for n in nodes):
         return None
     roots = (*one.roots, *other.roots)
     # Under another name a buffer has other axes.

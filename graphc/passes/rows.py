@@ -13,6 +13,7 @@ known when all rows are done.  What is computed from it is late, and can only be
 | elementwise           | its own                                                         |
 | expand, unit reshape, transpose | its own, with axes dropped, added or exchanged        |
 | slice                 | its own; `DATA` on an axis that it cuts                         |
+| one-hot scatter       | its own, without the axis that is indexed                       |
 | gather                | its own; `DATA` on the axis that is indexed                     |
 | reduction of columns  | all loops in order: it must itself be at the loops that it keeps |
 | reduction that sinks  | all loops, or those of the rows: no loop of a row may be left   |
@@ -38,7 +39,7 @@ from graphc.ir.dims import Index, product
 from graphc.ir.node import Node
 from graphc.ir.types import Shape
 from graphc.ops.elementwise import Cast, Elementwise
-from graphc.ops.gather import Gather
+from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Iota
 from graphc.ops.reduce import Reduce
 from graphc.ops.views import Expand, Reshape, Slice, Transpose, is_unit
@@ -199,6 +200,8 @@ def _operands(n: Node, place: Place, rows: Rows) -> tuple[Place, ...] | None:
         case Gather(batch=batch):
             rank = n.src[1].type.rank
             return (*place[:batch], DATA, *place[rank:]), place[:rank]
+        case ScatterAdd(batch=batch) if n.op.is_one_hot(n):
+            return (*place[:batch], *place[batch + 1 :]), place[:batch]
         case Reduce(axes=axes):
             shape = n.src[0].type.shape
             if rows.sinks(n):
