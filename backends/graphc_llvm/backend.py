@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 import llvmlite
@@ -37,9 +38,13 @@ class LLVMBackend:
         self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None
     ) -> LLVMExecutable:
         """Schedule, emit and compile a program; `threads` None means all usable ones."""
-        machine = _machine(threads)
-        scheduled, steps, module = lower_for(program, fast, machine)
-        return LLVMExecutable(scheduled, module, Code(str(module), cache), machine.threads, steps, cache)
+        machine, spent = _machine(threads), dict[str, float]()
+        scheduled, steps, module = lower_for(program, fast, machine, spent)
+        start = perf_counter()
+        code = Code(str(module), cache)
+        made = LLVMExecutable(scheduled, module, code, machine.threads, steps, cache)
+        made.seconds = spent | {"object": perf_counter() - start}
+        return made
 
     def identity(self, threads: int | None) -> str:
         """Everything beside the program and the sources that its machine code depends on."""
@@ -95,13 +100,22 @@ def _machine(threads: int | None) -> Machine:
     return machine
 
 
-def lower_for(program: Program, fast: bool, machine: Machine) -> Lowered:
-    """A program as it is scheduled for a machine, the steps that led there, and its module."""
+def lower_for(
+    program: Program, fast: bool, machine: Machine, spent: dict[str, float] | None = None
+) -> Lowered:
+    """A program as it is scheduled for a machine, the steps that led there, and its module.
+
+    The seconds that scheduling and emitting took are put into `spent`.
+    """
     from graphc_llvm.emit import emit  # not needed where code comes from the cache
 
+    start = perf_counter()
     scheduled, steps = _scheduled(program, machine)
-    bits = 8 * machine.vector_bytes
-    return scheduled, steps, emit(scheduled, fast=fast, threads=machine.threads, vector_bits=bits)
+    between = perf_counter()
+    module = emit(scheduled, fast=fast, threads=machine.threads, vector_bits=8 * machine.vector_bytes)
+    if spent is not None:
+        spent |= {"schedule": between - start, "emit": perf_counter() - between}
+    return scheduled, steps, module
 
 
 def _scheduled(program: Program, machine: Machine) -> tuple[Program, tuple[tuple[str, ...], ...]]:

@@ -16,7 +16,7 @@ import os
 import struct
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -56,6 +56,7 @@ class LLVMExecutable:
         cache: CodeCache | None = None,
     ) -> None:
         self.steps = steps  # of the schedule, for each call, as text
+        self.seconds: Mapping[str, float] = {}  # that building took, by step
         self._program, self.module, self.code, self._cache = program, module, code, cache
         shared = threads > 1 and module.shared
         self._threads = threads

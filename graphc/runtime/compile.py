@@ -135,6 +135,11 @@ def _made(graph: Graph, options: _Options) -> Function:
         else:
             executable = target.build(program, fast=options.fast, threads=options.threads, cache=cache)
             _verify(executable.scheduled())
+    for step, seconds in getattr(
+        executable, "seconds", {}
+    ).items():  # the steps of the back end, by themselves
+        log.seconds[step] = seconds
+        log.seconds[backend] -= seconds
     function = Function(
         graph,
         optimized,
