@@ -86,10 +86,19 @@ def tile_sizes(extent: Index, size: int) -> tuple[int, ...]:
         return (size, extent % size) if extent % size else (size,)
     if size < 4:
         return (size, 1)
-    # Half-way there is a divisor, such that the fewest blocks are needed at worst.
-    divisors = [d for d in range(2, size) if size % d == 0] or [1]
-    middle = min(divisors, key=lambda d: ((size - 1) // d + d, -d))
-    return (size, middle, 1) if middle > 1 else (size, 1)
+    # Each divides the one before it, and whatever is left over takes few blocks: each of them reads all of a panel.
+    divisors = [d for d in range(2, size) if size % d == 0]
+    chains = [(size, 1), *((size, d, 1) for d in divisors)]
+    chains += [(size, d, e, 1) for d in divisors for e in divisors if e < d and d % e == 0]
+    return min(chains, key=lambda c: (sum(_blocks(left, c) for left in range(size)), len(c), [-b for b in c]))
+
+
+def _blocks(left: int, sizes: tuple[int, ...]) -> int:
+    """How many blocks of these sizes cover a length."""
+    count = 0
+    for size in sizes:
+        count, left = count + left // size, left % size
+    return count
 
 
 def masked_lanes(extent: Index, lanes: int, unit: int) -> int:
