@@ -216,7 +216,7 @@ class Costs:
             for t, cached, elements in zip(touches, found, inside, strict=True):
                 copies = math.prod(size for v, size in sizes.items() if t.moves(v) and v not in cached)
                 turn += elements * copies * t.stmt.buffer.dtype.size
-            close = min(extent - 1, self.machine.l1_bytes / 2 / turn)
+            close = min(extent - 1, self.machine.l1_bytes / 2 / max(1, turn))
             for k, t in enumerate(touches):
                 step = abs(t.moves(f.var))
                 if step:
