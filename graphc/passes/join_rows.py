@@ -54,7 +54,7 @@ def _grow(
 ) -> None:
     refused: set[int] = set()
     while True:
-        other = next((c for c in _near(owner, order, cluster, rows) if id(c) not in refused), None)
+        other = next((c for c in _near(graph, owner, order, cluster, rows) if id(c) not in refused), None)
         if other is None:
             break
         first, last = sorted((cluster, other), key=order.rank)
@@ -73,14 +73,21 @@ def _grow(
         cluster.roots = [r for r in cluster.roots if r in owner]
 
 
-def _near(owner: dict[Node, Cluster], order: ClusterOrder, cluster: Cluster, rows: Rows) -> Iterator[Cluster]:
+_MANY = 64
+"""Readers of an array: among so many it is not asked who could share a pass over it, which keeps growth linear."""
+
+
+def _near(
+    graph: Graph, owner: dict[Node, Cluster], order: ClusterOrder, cluster: Cluster, rows: Rows
+) -> Iterator[Cluster]:
     """Clusters that a cluster reads from, those that read from it, and reductions of the same arrays."""
     for x in cluster.inputs:
         if x in owner:
             yield owner[x]
     yield from order.readers(cluster)
     found = places(cluster.nodes, cluster.roots, rows) or {}
-    shared = {x for x in cluster.inputs if any(rows.whole(p) for p in found[x])}
+    known = [x for x in cluster.inputs if len(graph.users[x]) < _MANY]
+    shared = {x for x in known if any(rows.whole(p) for p in found[x])}
     for c in order.readers(cluster, shared):
         if c.heavy is not None and isinstance(c.heavy.op, Reduce) and not shared.isdisjoint(c.inputs):
             yield c
