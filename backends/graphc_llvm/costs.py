@@ -4,11 +4,11 @@ A round of a reduction takes as long as its arithmetic (one vector fma a cycle, 
 on the same register), its loads (one vector or two broadcasts a cycle), or the caches that deliver its bytes,
 whichever is longest; and a little of the others, since nothing overlaps perfectly.
 
-| bytes of all rounds       | come from  | unless                                                             |
-|---------------------------|------------|--------------------------------------------------------------------|
-| up to the first cache     | the first  | more rows than WAYS are a multiple of its way apart: lines, not elements |
-| up to the second cache    | the second | more rows than it can hold at their places: then from the third    |
-| more                      | the third  |                                                                    |
+| bytes of all rounds    | come from  | unless more rows are at one place of it than it holds |
+|------------------------|------------|-------------------------------------------------------|
+| up to the first cache  | the first  | then line by line, and not by element                 |
+| up to the second cache | the second | then from the third, slowly                           |
+| more                   | the third  |                                                       |
 """
 
 from __future__ import annotations
@@ -38,19 +38,22 @@ from graphc_llvm.nests import (
 FMA_LATENCY = 4
 L2_BYTES = 24  # a cycle, from the second cache, while the units are busy
 L3_BYTES = 16  # a cycle, from the third
+FAR_BYTES = 8  # from there, in pieces of many pages
 LINE = 64  # bytes of a cache line
 WAYS = 8  # lines at one place of a cache: as many can be that far apart and stay
-WAIT = 0.1  # of the time that a cache needs for its bytes, even where arithmetic takes longer
+WAIT = 0.05  # of the time that a cache needs for its bytes, even where arithmetic takes longer
 RAGGED = 4  # times a load, in rows that are no whole vectors: masked, and across cache lines
 GATHER = 1.2  # cycles a lane
 MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
 CODE = 0.002  # of a score, for each vector instruction of a tile,
-BRIEF = 1e5  # in kernels of so many cycles; less in longer ones
+BRIEF = 1e6  # in kernels of so many cycles; less in longer ones
+FORK = 10_000  # of all threads together, for one more loop that they share: a microsecond or more
 HEAVY = 10  # the cost of a primitive that is a polynomial of its own
 NEAR = 8  # elements between lanes, such that several are in one cache line
 PACKING = 2.2  # cycles an element, where it moves to other neighbours
 TURNING = 0.6  # where rows become columns
 COPYING = 0.5  # where neighbours stay together
+PASSING = 1.5  # more, where one thread packs what another one reads
 STREAMS = 8  # rows of memory that the first cache and its prefetcher follow at once
 IRREGULAR = 1 << 20  # the stride of an access that is not affine, or whose stride is a named dimension
 
@@ -71,6 +74,7 @@ class Costs:
         self.heavy = any(isinstance(s, Let) and PRIMS[s.prim].cost >= HEAVY for s in walk(nest.body))
         dims = {n for e in (*self.outer.values(), *self.inner.values()) for n in names(e)}
         self.envs = [dict.fromkeys(dims, m) for m in MEASURE] if dims else [{}]
+        self.ideals = [self._ideal(env) for env in self.envs]
 
     def _in_memory(self, s: Stmt) -> bool:
         return isinstance(s, Load | Store | Accumulate) and s.buffer.space is Space.MEMORY
@@ -101,8 +105,19 @@ class Costs:
             written *= sum(tile_sizes(self.outer[var], size))
         if plan.vector in self.outer and self.outer[plan.vector] % plan.lanes != 0:
             written *= 2
-        cost = sum(self.cycles(plan, env) / self._ideal(env) for env in self.envs)
-        return cost + CODE * written * plan.lanes / self.unit * min(1.0, BRIEF / self._ideal(self.envs[0]))
+        cost = sum(self.cycles(plan, env) / ideal for env, ideal in zip(self.envs, self.ideals, strict=True))
+        code = CODE * written * plan.lanes / self.unit * min(1.0, BRIEF / self.ideals[0])
+        return cost + code + self._forks(plan) * FORK / self.ideals[0]
+
+    def _forks(self, plan: Plan) -> int:
+        """The loops of their own that threads share as well: copies, rows and columns that are left over."""
+        if self.machine.threads < 2 or self.ideals[0] < FORK:
+            return 0
+        blocks = [
+            (self.outer[v], size) for v, size in (*plan.tile, (plan.vector, plan.lanes)) if v in self.outer
+        ]
+        left = sum(isinstance(n, int) and n > size and n % size != 0 for n, size in blocks)
+        return left + len(plan.packed)
 
     def _ideal(self, env: Mapping[str, int]) -> float:
         outputs = math.prod(evaluate(e, env) for e in self.outer.values())
@@ -201,7 +216,7 @@ class Costs:
         if footprint <= self.machine.l1_bytes and not crowded:
             return 0.0
         near = footprint <= self.machine.l2_bytes
-        return sum(each / (L2_BYTES if near and not far else L3_BYTES) for each, far in moved)
+        return sum(each / (FAR_BYTES if far else L2_BYTES if near else L3_BYTES) for each, far in moved)
 
     def _left(
         self, chain: Chain, touches: Sequence[Touch], sizes: Mapping[str, int], env: Mapping[str, int]
@@ -257,6 +272,9 @@ class Costs:
                     wide = {**dict.fromkeys(dims, next(iter(env.values()), MEASURE[0])), **env}
                     each = TURNING if any(t.moves(f.var) == 1 for f in chain.loops) else PACKING
                     each = COPYING if t.moves(plan.vector) == 1 else each
+                    threads, extent = self.machine.threads, self.outer[plan.vector]
+                    if threads > 1 and isinstance(extent, int) and extent // plan.lanes < threads:
+                        each = threads * each + PASSING  # there is no panel for each thread
                     return each * evaluate(t.stmt.buffer.elements, wide)
         return 0.0
 

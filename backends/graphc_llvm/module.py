@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from graphc.ir.dims import Index, evaluate
 from graphc.kernel.program import Call, Program, calls_in
 
-WORTH_THREADS_NS = 20_000
+WORTH_THREADS_NS = 9_000  # a fork and join takes about one microsecond, and the estimates below are careful
 FLOPS_PER_NS = 64  # of one core: about half of what a good kernel reaches with AVX-512
 BYTES_PER_NS = 32  # of one core, from its caches
 ENOUGH = WORTH_THREADS_NS * FLOPS_PER_NS

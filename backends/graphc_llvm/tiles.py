@@ -101,8 +101,12 @@ class Tiling:
         return isinstance(extent, int) and extent < 2 * self.s.machine.threads
 
     def _rather(self) -> bool:
-        """Whether each tile goes over all panels, so that results are written row by row: all panels are near."""
-        return panel_bytes(self.nest, self.plan) <= self.s.machine.l2_bytes // 2
+        """Whether each tile goes over all panels, so that results are written row by row: all panels are near.
+
+        Panels that were packed stay with the thread that packed them.
+        """
+        own = self.plan.packed and self.s.machine.threads > 1
+        return not own and panel_bytes(self.nest, self.plan) <= self.s.machine.l2_bytes // 2
 
     def _arrange(self, order: list[str], target: list[str]) -> None:
         for place, var in enumerate(target):
