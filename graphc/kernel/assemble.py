@@ -27,8 +27,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-import numpy as np
-
 from graphc.ir.block import BlockOp
 from graphc.ir.dims import Dim, Index, product
 from graphc.ir.graph import Graph
@@ -49,7 +47,7 @@ from graphc.ops.recurrence import Recurrence
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.window import Window, WindowPick, WindowScatter
 from graphc.passes.fuse import Body, Cluster, is_leaf, storage
-from graphc.passes.layout import Order, permuted
+from graphc.passes.layout import Order, stored, stored_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ class _Table:
     ) -> int:
         """A new buffer; its name is made an identifier, and unique."""
         name = self.unique(title, "{}_{}", 2)
-        self.buffers.append(ProgramBuffer(name, type.dtype, permuted(type.shape, order), role, value))
+        self.buffers.append(ProgramBuffer(name, type.dtype, stored_shape(type.shape, order), role, value))
         return len(self.buffers) - 1
 
     def unique(self, title: str, form: str, first: int) -> str:
@@ -204,7 +202,7 @@ class _Assembly:
         order = self.orders.get(n)
         held = self.table.constants.get((n, order))
         if held is None:
-            value = op.value if order is None else np.ascontiguousarray(op.value.transpose(order))
+            value = op.value if order is None else stored(op.value, order)
             self.table.constants[n, order] = self.add(n, f"c{self.graph.numbers[n]}", "const", value)
         else:
             self.put(n, self.table.buffers[held.position].name, held)

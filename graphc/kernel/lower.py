@@ -58,7 +58,7 @@ from graphc.kernel.ir import (
 from graphc.kernel.rows import walk_rows
 from graphc.ops.scalar import PRIMS
 from graphc.passes.cluster import Cluster, scatters
-from graphc.passes.layout import Order, permuted
+from graphc.passes.layout import BLOCK, Order, stored_index, stored_shape
 
 
 def lower(
@@ -95,6 +95,7 @@ class Lowering:
         self.buffers: dict[Node, Buffer] = {}
         self.access: dict[Buffer, Access] = {}
         self.orders: dict[str, Order] = {}
+        self.parts: dict[Index, tuple[Index, Index]] = {}  # of indices into axes that lie in blocks
         for n in cluster.inputs:
             self.buffers[n] = self._buffer(n, titles[n], orders)
             self.access[self.buffers[n]] = "in"
@@ -110,6 +111,7 @@ class Lowering:
         self.serving: list[Node] = []
         self.loop_prefix = "i"
         self.root = cluster.roots[-1]
+        self.blocked = {n: orders[n] for n in cluster.inputs if n in orders}
         self.walk = orders.get(self.root, tuple(range(self.root.type.rank)))
 
     def kernel(self, name: str) -> Kernel:
@@ -208,16 +210,34 @@ class Lowering:
         if extent != 0:
             self.emit(For(var, 0, extent, body, nodes=serves or self._nodes()))
 
+    @contextmanager
+    def blocks(self, extent: Index) -> Iterator[Index]:
+        """A loop over blocks and one over the places in each, as one index."""
+        with self.loop(extent // BLOCK) as block, self.loop(BLOCK) as place:
+            index = BLOCK * block + place
+            self.parts[index] = block, place
+            yield index
+
+    def _blocked(self) -> set[int]:
+        """The axes of the result that are walked in blocks: those of filters that lie in blocks."""
+        if all(len(order) == len(n.type.shape) for n, order in self.blocked.items()):
+            return set()
+        heavy = self.cluster.heavy
+        assert heavy is not None
+        place = sum(d != 1 for d in heavy.type.shape[:2])
+        return {[k for k, d in enumerate(self.root.type.shape) if d != 1][place]}
+
     def nest(self, shape: tuple[Index, ...], body: Callable[[tuple[Index, ...]], None]) -> None:
         # The loops are opened in the order in which the result lies in memory.
         walk = self.walk if len(self.walk) == len(shape) else tuple(range(len(shape)))
+        blocked = self._blocked() if len(self.walk) == len(shape) else set()
         index: dict[int, Index] = {}
 
         def enter(k: int) -> None:
             if k == len(shape):
                 body(tuple(index[a] for a in range(len(shape))))
                 return
-            with self.loop(shape[walk[k]]) as i:
+            with self.blocks(shape[walk[k]]) if walk[k] in blocked else self.loop(shape[walk[k]]) as i:
                 index[walk[k]] = i
                 enter(k + 1)
 
@@ -291,11 +311,11 @@ class Lowering:
         """The buffer of a node, whose axes are in the order in which they lie in memory."""
         if n in orders:
             self.orders[title] = orders[n]
-        return Buffer(title, n.type.dtype, permuted(n.type.shape, orders.get(n)))
+        return Buffer(title, n.type.dtype, stored_shape(n.type.shape, orders.get(n)))
 
     def at(self, buffer: Buffer, index: tuple[Index, ...]) -> tuple[Index, ...]:
         """The index into a buffer of the element that is at an index of its node."""
-        return permuted(index, self.orders.get(buffer.name))
+        return stored_index(index, self.orders.get(buffer.name), self.parts)
 
     def emit(self, stmt: Stmt) -> None:
         self.bodies[-1].append(stmt)

@@ -32,25 +32,28 @@ tanh f32[64,50,14,14] (1, 2, 3, 0)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
+
+import numpy as np
 
 from graphc.ir.dims import Index, product
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
+from graphc.ir.types import Array, Shape
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.leaves import Const
 from graphc.ops.reduce import Reduce
 from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
 from graphc.ops.window import Window, WindowPick, WindowScatter
-from graphc.passes.fuse import Cluster, is_alias, is_free, storage
+from graphc.passes.fuse import Cluster, is_alias, storage
 from graphc.passes.log import Log
 
 Order: TypeAlias = tuple[int, ...]
-"""Axes in the order in which they lie in memory, the innermost last."""
+"""Axes in the order in which they lie in memory, the innermost last.  An axis that is listed twice lies in blocks of
+BLOCK elements: first the number of the block, last the place in it."""
 
 Axis: TypeAlias = tuple[Node, int]
-T = TypeVar("T")
 
 LANES = 64
 """Bytes of a vector; a loop that fills half of one costs half."""
@@ -61,13 +64,41 @@ ROWS = 0.85
 ACROSS = 4.0
 """Operations that it costs to add up the lanes of one element of the result."""
 
+BLOCK = 32
+"""Filters in one block of constants: what a kernel reads for them lies in one stream."""
+
 MOVE = 2.0
 """Operations that it costs to bring one element from one order into another."""
 
 
-def permuted(values: tuple[T, ...], order: Order | None) -> tuple[T, ...]:
-    """Values for each axis, in the order of the axes in memory."""
-    return values if order is None else tuple(values[a] for a in order)
+def stored_shape(shape: Shape, order: Order | None) -> Shape:
+    """The shape of a buffer, its axes as they lie in memory.
+
+    >>> stored_shape((64, 20, 5), (1, 2, 0)), stored_shape((64, 20, 5), (0, 1, 2, 0))
+    ((20, 5, 64), (2, 20, 5, 32))
+    """
+    return stored_index(shape, order, {d: (d // BLOCK, BLOCK) for d in shape})
+
+
+def stored_index(
+    index: tuple[Index, ...], order: Order | None, parts: Mapping[Index, tuple[Index, Index]]
+) -> tuple[Index, ...]:
+    """The place of an element in a buffer; `parts` are the block and the place in it, for axes that lie in blocks."""
+    if order is None:
+        return index
+    if len(order) == len(index):
+        return tuple(index[a] for a in order)
+    block, place = parts[index[order[0]]]
+    return (block, *(index[a] for a in order[1:-1]), place)
+
+
+def stored(value: Array, order: Order) -> Array:
+    """An array with its elements as they lie in memory."""
+    if len(order) > value.ndim:
+        axis = order[0]
+        value = value.reshape(*value.shape[:axis], -1, BLOCK, *value.shape[axis + 1 :])
+        order = (axis, *(a + (a > axis) for a in order[1:-1]), axis + 1)
+    return np.ascontiguousarray(value.transpose(order))
 
 
 def arrange(
@@ -98,15 +129,18 @@ def arrange(
             and axis[0] not in orders
             and not any(x in orders for x in choice.reads.get(n, ()))
         ):
-            orders[axis[0]] = (*(k for k in range(axis[0].type.rank) if k != axis[1]), axis[1])
+            others = tuple(k for k in range(axis[0].type.rank) if k != axis[1])
+            filters = axis[0].type.shape[axis[1]]
+            blocks = filters % BLOCK == 0 and filters != BLOCK and len(choice.kernels[axis[0]]) == 1
+            orders[axis[0]] = (axis[1], *others, axis[1]) if blocks else (*others, axis[1])
             text = f"{log.name(axis[0])} has its axis of {n.type.shape[2]} innermost, as vectors of filters"
             log.add("layout", "filters-innermost", text, after=(axis[0],))
     return orders
 
 
 def _origin(axis: Axis) -> Axis:
-    """The axis that views show, of the node that they view."""
-    while is_free(axis[0]) and axis[0].src:
+    """The axis that views show at the same index, of the node that they view."""
+    while isinstance(axis[0].op, (Reshape, Transpose, Expand)):
         behind = next((b for a, b in _together(axis[0]) if a == axis), None)
         if behind is None:
             break

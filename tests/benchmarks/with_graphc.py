@@ -86,6 +86,8 @@ def build(problem: Problem, threads: int, backend: str = "llvm") -> Built:
         optimizer = _optimizer(problem.optimizer)
         updates = optimizer.updates(found, list(params.values()))
         memories = optimizer.state
+    else:
+        outputs = gc.freeze(outputs)  # as the other compilers of inference do
     fn = gc.compile(inputs, outputs, updates=updates, backend=backend, threads=threads)
     arguments = tuple(a[()] for a in problem.inputs)  # scalars as NumPy's scalars
     return Built(fn, arguments, params, memories)

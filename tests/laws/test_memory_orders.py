@@ -211,7 +211,7 @@ def test_the_axis_is_moved_where_the_images_fill_vectors(
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize(("images", "filters"), [(1, 64), (1, 48), (3, 10), ("N", 64), (16, 32)])
+@pytest.mark.parametrize(("images", "filters"), [(1, 64), (1, 48), (2, 128), (3, 10), ("N", 64), (16, 32)])
 def test_constant_filters_in_any_order(images: int | str, filters: int, groups: int) -> None:
     draw = np.random.default_rng(0)
     x = gc.input("x", (images, 4, 9, 8), "float32")
