@@ -210,7 +210,12 @@ class _Walk:
                 b.write(self.totals[n], self._along(n), start)
 
     def _once_for_the_row(self, p: int) -> None:
-        """What is ready before a pass and the same in all columns is not computed in the loop."""
+        """What is ready before a pass and the same in all columns is not computed in the loop.
+
+        Where rows are the lanes of a vector, nothing may lie between them and the columns.
+        """
+        if self.rows.strided:
+            return
         for n in self.passes.nodes:
             if self.passes.ready[n] <= p and not is_free(n):
                 for place in sorted(self.passes.places.get(n, ())):

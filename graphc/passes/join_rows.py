@@ -113,10 +113,15 @@ def _fitting(graph: Graph, one: Cluster, other: Cluster, rows: Rows) -> Rows | N
 
 
 def _runs(nodes: Sequence[Node], roots: Sequence[Node], rows: Rows) -> bool:
-    """Whether neighbours lie in one row, or nothing is asked of the rows but their sums."""
+    """Whether neighbours lie in one row, or nothing is asked of the rows but sums, in a single pass."""
     if not rows.strided:
         return True
-    return all(isinstance(n.op, Reduce) for n in roots)
+    sums = [n for n in nodes if isinstance(n.op, Reduce)]
+    behind: set[Node] = set()
+    for n in nodes:
+        if not behind.isdisjoint(n.src) or n in sums:
+            behind.add(n)
+    return all(r in sums for r in roots) and not any(n.src[0] in behind for n in sums)
 
 
 def _absorb(graph: Graph, owner: dict[Node, Cluster], one: Cluster, other: Cluster) -> None:

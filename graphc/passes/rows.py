@@ -106,10 +106,13 @@ class Rows:
         return tuple(range(len(self.extents)))
 
     def fits(self) -> bool:
-        """Whether there are rows for all threads, or little to do at all."""
+        """Whether there are rows for all threads and rows fill a vector, or there is little to do at all."""
         rows, total = product(self.extents[k] for k in self.kept), product(self.extents)
-        short = isinstance(total, int) and total <= SHORT
-        return short or not isinstance(rows, int) or rows >= ENOUGH_ROWS
+        if isinstance(total, int) and total <= SHORT:
+            return True
+        width = product(self.extents[k] for k in self.columns)
+        narrow = isinstance(total, int) and isinstance(width, int) and width < 2 * NARROW
+        return not narrow and (not isinstance(rows, int) or rows >= ENOUGH_ROWS)
 
     @property
     def strided(self) -> bool:
