@@ -152,7 +152,8 @@ def _host() -> llvm.TargetMachine:
 
 def _optimised(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     try:
-        module = llvm.parse_assembly(text)
+        # A context of its own takes all that it holds along when the module goes: types, constants, lines.
+        module = llvm.parse_assembly(text, llvm.create_context())
         module.verify()
     except RuntimeError as error:
         raise InternalError(f"LLVM refuses the module that was emitted: {error}") from None
