@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
@@ -33,7 +34,8 @@ from graphc_llvm.threads import runtime_symbols
 
 ENTRY = "graphc_entry"
 STAGES = ("llvm", "llvm-opt", "asm")
-PIPELINE = "inline, O1 functions, O3 code"  # part of the key of cached objects
+PIPELINE = "inline, O1 functions, O3 code, no lines"  # part of the key of cached objects
+_LINE = re.compile(r",? !dbg !\d+")
 
 _libraries = itertools.count()
 _lock = threading.RLock()  # LLVM's context is shared by all modules
@@ -130,8 +132,12 @@ def stage_text(text: str, stage: str) -> str:
 
 
 def compile_object(text: str) -> bytes:
-    """The object file of a text, for this machine."""
-    return object_of(text, _host())
+    """The object file of a text, for this machine.
+
+    Without line tables, which nobody reads there and which take a third of LLVM's time; they change no
+    instruction, and the texts of the stages have them.
+    """
+    return object_of(_LINE.sub("", text), _host())
 
 
 def object_of(text: str, machine: llvm.TargetMachine) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import platform
 import re
 
+import llvmlite.binding as binding
 import pytest
 
 import graphc as gc
 from graphc.kernel.ir import Atom, Buffer, Kernel, Let, Load, Parameter, Store, Temp
 from graphc.kernel.program import Program
+from graphc_llvm import jit
 from graphc_llvm.debug import assembly_lines, line_map
 from graphc_llvm.emit import emit
 from graphc_llvm.jit import Code
@@ -72,3 +74,18 @@ def test_debug_information_changes_no_instruction() -> None:
         return [t.strip() for t in asm.splitlines() if t.startswith("\t") and not t.startswith("\t.")]
 
     assert instructions(Code(text).text("asm")) == instructions(Code(bare).text("asm"))
+
+
+def sections(content: bytes) -> dict[str, bytes]:
+    found = binding.ObjectFileRef.from_data(content).sections()
+    return {str(s.name()): s.data() for s in found if s.is_text() or "rodata" in str(s.name())}
+
+
+def test_lines_change_no_instruction() -> None:
+    """What runs is compiled without them, what is shown with them."""
+    x, w = gc.input("x", ("N", 12), "float32"), gc.input("w", (12, 40), "float32")
+    loss = gc.sum(gc.log_softmax(gc.tanh(x @ w)))
+    text = gc.compile([x, w], [loss, *gc.grad(loss, [x, w])]).stage("llvm")
+    assert ", !dbg !" in text
+    with_lines = sections(jit.object_of(text, jit._host()))
+    assert any(with_lines.values()) and with_lines == sections(jit.compile_object(text))
