@@ -2,8 +2,8 @@
 
 Every batch is one run of a compiled step that computes the loss, its gradients and the new parameters.  Batches
 run many at a time in native code, which also gathers their rows in the order of the epoch; the last batch, which
-may be smaller, is a call of the same function.  Between two such pieces of `PIECE_SECONDS` there is time for Ctrl-C
-and the progress bar.
+may be smaller, is a call of the same function.  Between two such pieces of at most `PIECE_SECONDS`, or
+`PIECE_BYTES` of results, there is time for Ctrl-C and the progress bar.
 
 >>> def step(x): return [x.sum()]
 >>> [size for size, _ in Runner(step, [np.arange(5.0)], 2).pieces()]
@@ -31,6 +31,7 @@ from graphc.runtime.batches import Batches
 Step = Callable[..., Sequence[Array]]
 
 PIECE_SECONDS = 0.1
+PIECE_BYTES = 1 << 26
 
 
 class Interrupt:
@@ -74,7 +75,9 @@ class Runner:
         self._step, self._arrays, self._size, self._count = step, arrays, size, len(arrays[0])
         # One batch alone gains nothing.
         self._native = Batches.of(step, arrays, size) if self._count >= 2 * size else None
-        self._piece = 1
+        self._piece = self._most = 1
+        if self._native is not None:
+            self._most = max(1, PIECE_BYTES // max(1, self._native.result_bytes))
 
     def pieces(self, order: Array | None = None) -> Iterator[tuple[int, list[Sequence[Array]]]]:
         """The results of some batches, and how many rows each of them has; again, until all rows are done."""
@@ -87,7 +90,7 @@ class Runner:
                 results = self._native.run(order, start, piece)
                 seconds = (time.perf_counter() - began) / piece
                 # A little more than before, for the first batches may be the slow ones.
-                self._piece = max(1, min(4 * piece, int(PIECE_SECONDS / max(seconds, 1e-9))))
+                self._piece = max(1, min(4 * piece, self._most, int(PIECE_SECONDS / max(seconds, 1e-9))))
                 start += piece * self._size
                 yield self._size, list(zip(*results, strict=True))
             else:

@@ -59,6 +59,15 @@ class Batches:
         caller.arguments.prepared([a[:size] for a in arrays])  # raises where the shapes do not fit
         return Batches(caller, compiled, loop, arrays, size)
 
+    @property
+    def result_bytes(self) -> int:
+        """The size of the results of one batch."""
+        caller = self._caller
+        with caller.lock:
+            _, space = caller.workspace(self._compiled, self._rooms)
+        sizes = zip(space.shapes, caller.output_dtypes, strict=True)
+        return sum(math.prod(shape) * dtype.itemsize for shape, dtype in sizes)
+
     def run(self, order: Array | None, first: int, count: int) -> list[Array]:
         """`count` batches from row `first` on, in an order of the rows or as they come: each result, stacked."""
         rows, stop = len(self._arrays[0]), first + count * self._size

@@ -167,3 +167,11 @@ def test_ctrl_c_ends_a_native_epoch_between_two_pieces(monkeypatch):
     history = model.fit(x, y, epochs=2, batch_size=8, verbose=0)
     assert history.interrupted and history.history == {} and calls == [1, 1, 1]
     assert int(model.optimizer.state[0].value) == 3
+
+
+def test_results_that_are_large_come_in_small_pieces(monkeypatch):
+    x = gc.input("x", ("N", 4))
+    monkeypatch.setattr(training, "PIECE_BYTES", 3 * 2 * 4 * 8)  # of three batches
+    runner = training.Runner(gc.compile([x], [x + x]), [np.ones((40, 4))], 2)
+    pieces = [len(batches) for _ in range(3) for _, batches in runner.pieces()]
+    assert max(pieces) == 3 and sum(pieces) == 3 * 20
