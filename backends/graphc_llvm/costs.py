@@ -74,7 +74,14 @@ class Costs:
         self.heavy = any(isinstance(s, Let) and PRIMS[s.prim].cost >= HEAVY for s in walk(nest.body))
         dims = {n for e in (*self.outer.values(), *self.inner.values()) for n in names(e)}
         self.envs = [dict.fromkeys(dims, m) for m in MEASURE] if dims else [{}]
+        self.slides = {v for v in self.outer if any(self._slides(v, f) for c in nest.chains for f in c.loops)}
         self.ideals = [self._ideal(env) for env in self.envs]
+
+    def _slides(self, var: str, inner: For) -> bool:
+        """Whether some load comes, in a later turn of a reduction, to where another iteration of a loop has been."""
+        extent = evaluate(inner.extent, self.envs[0])
+        steps = [(abs(t.moves(var)), abs(t.moves(inner.var))) for touches in self.chains for t in touches]
+        return any(by and far and far % by == 0 and far // by < extent for far, by in steps)
 
     def _in_memory(self, s: Stmt) -> bool:
         return isinstance(s, Load | Store | Accumulate) and s.buffer.space is Space.MEMORY
@@ -224,6 +231,8 @@ class Costs:
         """For each load the tiled loops along which it reads what earlier rounds have left in the first cache:
         the taps of a convolution, where the next place reads all but one of them again."""
         found: list[set[str]] = [set() for _ in touches]
+        if not self.slides.intersection(sizes):
+            return found
         inside = [1] * len(touches)  # elements that one turn of a loop reads
         for f in reversed(chain.loops):
             extent = evaluate(f.extent, env)
