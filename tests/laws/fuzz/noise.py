@@ -116,8 +116,11 @@ def _rounded(n: Node, dims: Mapping[str, int], operands: list[Array], rng: np.ra
         if op.row_name in _EXACT_ROWS:
             return value
         if op.row_name in _ARITHMETIC:
-            value = _either_zero(value, rng) if op.row_name in ("add", "sub") else value
-            return np.where(_is_plain(value), value, _off(value, np.abs(value), rng))
+            exact = _is_plain(value)
+            if op.row_name in ("add", "sub"):
+                value = _either_zero(value, rng)
+                exact = exact & np.all([_is_plain(a) for a in operands], axis=0)  # 1 - 1e-254 is 1, and rounded
+            return np.where(exact, value, _off(value, np.abs(value), rng))
         return _off(value, np.abs(value), rng)
     if isinstance(op, Cast):
         return (
