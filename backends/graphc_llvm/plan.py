@@ -89,7 +89,7 @@ class Model(Costs):
         return any(t.moves(var) not in (0, 1) and t.stmt.buffer.name not in packed for t in touches)
 
     def _packable(self, var: str) -> tuple[str, ...]:
-        """Buffers whose loads are far apart in `var`, and could be next to each other in a copy.
+        """Buffers whose loads are far apart in `var`, and could be next to each other in a copy that is read again.
 
         All loads read the copy: in x·xᵀ the other factor would too, which is not at the lanes of one panel.
         """
@@ -106,7 +106,8 @@ class Model(Costs):
                     "1"
                 ]
                 name = t.stmt.buffer.name
-                found[name] = found.get(name, True) and fit
+                again = any(t.moves(v) == 0 for v in self.outer if v != var)
+                found[name] = found.get(name, True) and fit and again
         return tuple(name for name, fit in found.items() if fit and name not in otherwise)
 
     def _crowded(self, var: str) -> tuple[str, ...]:
