@@ -29,6 +29,7 @@ WITHOUT_PEER = {
         ),
         _OWN_BITS,
     ),
+    "freeze": "it replaces parameters by their values (test_memory_orders.py)",
     "multiply_no_nan": "TensorFlow has it; PyTorch and JAX do not",
     "roi_pool": "torchvision has it; PyTorch and JAX do not",
 }  # fmt: skip
