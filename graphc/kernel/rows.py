@@ -74,7 +74,8 @@ class Passes:
             own = n.op.row.cost if isinstance(n.op, Elementwise) else 0
             self.cost[n] = own + sum(self.cost.get(s, 0) for s in n.src if not self.by_row(s))
         sinks = [n for n in nodes if rows.sinks(n)]
-        self.row_sinks = [n for n in sinks if self.by_row(n.src[0])]
+        # By where the sum reads its operand: what is late may read the same array along the columns.
+        self.row_sinks = [n for n in sinks if rows.at_row(rows.place(n.src[0].type.shape) or ())]
         stored = [r for r in roots if r not in rows.sunk and not self.by_row(r)]
         sums = [n for n in self.nodes if isinstance(n.op, Reduce)]
         sums += [n for n in sinks if n not in self.row_sinks]

@@ -202,3 +202,16 @@ def test_rows_of_a_named_length_keep_what_is_dear_too() -> None:
         got = fn(given)
         e = np.exp(given - given.max(1, keepdims=True, initial=-np.inf))
         np.testing.assert_allclose(got, e / e.sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_an_array_may_be_a_row_for_a_sum_and_columns_for_what_is_late() -> None:
+    """A found case: N rows of N columns, where the mean of x is summed row by row, and cos x is stored by columns."""
+    x = gc.input("x", ("N",), "float32")
+    mean = gc.softsign(gc.mean(x))
+    inverse = gc.linalg.inv((gc.sin(x) * 0.9)[:, None] * x[None] + gc.eye(x.shape[0], dtype=x.dtype) * 2.0)
+    outputs = [mean, inverse, gc.grad(gc.mean(mean) * 0.5 + gc.sum(inverse), x)]
+    at = np.linspace(0.5, 1.5, 5).astype(np.float32)
+    want = gc.compile([x], outputs, backend="reference")(at)
+    for backend in ("interpreter", "llvm"):
+        for a, b in zip(want, gc.compile([x], outputs, backend=backend)(at), strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
