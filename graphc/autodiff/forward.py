@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from graphc.autodiff.control import push_through
 from graphc.autodiff.reverse import check_tensors, differentiate
 from graphc.errors import GradientError
-from graphc.ir.block import BlockOp, Family, family
+from graphc.ir.block import BlockOp, Family, family, substitute
 from graphc.ir.node import Node, node, origin, toposort
 from graphc.lang.source import operation
 from graphc.lang.tensor import Tensor
@@ -141,4 +141,10 @@ def _tangent(n: Node, k: int, t: Node) -> Node | None:
             why="its rule is not linear in upstream, so no derivative has it as its transpose",
             fix="use reverse mode, or a rule that only scales upstream",
         )
-    return None if pulled is None else differentiate(pulled, (u,), seed=t).wrt[0]
+    if pulled is None:
+        return None
+    (tangent,) = differentiate(pulled, (u,), seed=t).wrt
+    if isinstance(op, CustomGradient):
+        # Linear by its values, as all rules are where there are no elements; its text may read u all the same.
+        (tangent,) = substitute([tangent], {u: constant_like(0.0, u)})
+    return tangent

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from graphc.ir.dims import Dim, Index, coefficient, names
+from graphc.ir.dims import Dim, Index, coefficient, names, substitute
 from graphc.ir.types import shape_text
 from graphc.kernel.ir import Accumulate, Alloc, Buffer, For, Let, LetIndex, Load, Stmt, Store, Temp, walk
 from graphc.kernel.ranges import Bounds, least, most, nonnegative
@@ -109,6 +109,7 @@ def separates(var: str, group: list[Access], inside: frozenset[str]) -> bool:
     On that axis every index is c·var + rest, and the rests spread over less than c.  `inside` are temporaries
     of the loop's body, about which nothing is known.
     """
+    some = _nonempty(group[0].buffer)
     for axis in range(len(group[0].index)):
         slopes = {coefficient(a.index[axis], var) for a in group}
         slope = slopes.pop()
@@ -126,9 +127,21 @@ def separates(var: str, group: list[Access], inside: frozenset[str]) -> bool:
                 break
             rests.append((low, high))
         else:
-            if all(nonnegative(slope - 1 - (high - low)) for _, high in rests for low, _ in rests):
+            gaps = [slope - 1 - (high - low) for _, high in rests for low, _ in rests]
+            if all(nonnegative(substitute(gap, some)) for gap in gaps):
                 return True
     return False
+
+
+def _nonempty(buffer: Buffer) -> dict[str, Index]:
+    """N → N+1 for each factor N of the buffer's size: where it is 0, no element is there to meet at.
+
+    >>> from graphc.kernel.ir import DType
+    >>> _nonempty(Buffer("y", DType.F32, (2, 17 * Dim.of("N"))))
+    {'N': N+1}
+    """
+    whole = [size.terms[0][0] for size in buffer.shape if isinstance(size, Dim) and len(size.terms) == 1]
+    return {atom: Dim.of(atom) + 1 for atoms in whole for atom in atoms if isinstance(atom, str)}
 
 
 def coefficient_of(index: Index, var: str) -> Index:

@@ -246,3 +246,13 @@ def test_the_log_and_the_texts_show_the_order() -> None:
 )
 def test_axes_that_a_reshape_keeps(before: tuple, after: tuple, pairs: list[tuple[int, int]]) -> None:
     assert list(layout.matched(before, after)) == pairs
+
+
+@pytest.mark.parametrize("length", [0, 1, 5])
+def test_rows_of_a_named_length_in_one_axis_of_a_stack(length: int) -> None:
+    """A found case (random graph 22623): N·i + j and N·i' + j meet nowhere, since where N is 0 there is no j."""
+    x, y = (gc.input(name, (17, "N"), "float64") for name in "xy")
+    stacked = gc.compile([x, y], gc.stack([gc.log_softmax(x, 0), y], 0))
+    given = np.linspace(-1.0, 1.0, 17 * length).reshape(17, length)
+    want = np.stack([given - np.log(np.exp(given).sum(0)), given])
+    np.testing.assert_allclose(stacked(given, given), want, rtol=1e-12, atol=1e-15)

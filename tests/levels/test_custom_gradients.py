@@ -9,6 +9,7 @@ import pytest
 
 import graphc as gc
 from graphc.autodiff.check import gradcheck
+from graphc.errors import GradientError
 from graphc.ir.graph import Graph
 from graphc.ir.node import toposort
 from graphc.ir.text import graph_text
@@ -121,6 +122,16 @@ def test_straight_through_keeps_every_bit() -> None:
     x, q = gc.inputs("x q")
     y = gc.straight_through(q, x)
     assert run([x, q], [y, gc.grad(y * q, x)], 1e16, 1.0) == [1.0, 1.0]
+
+
+def test_where_nothing_is_any_rule_is_linear() -> None:
+    """Forward mode through a rule that would be refused if there were elements (random graph 30718)."""
+    x = gc.input("x", (0, 4), "float32")
+    (tangent,) = gc.jvp([clipped(x)], [x], [gc.ones_like(x)])
+    assert run([x], [tangent], np.zeros((0, 4), np.float32))[0].shape == (0, 4)
+    with pytest.raises(GradientError, match="no forward mode"):
+        y = gc.input("y", (1, 4), "float32")
+        gc.jvp([clipped(y)], [y], [gc.ones_like(y)])
 
 
 def test_a_quantised_network_trains_through_its_rounding() -> None:

@@ -90,6 +90,7 @@ class _Line:
 
     def _differences(self, slope: float, size: float) -> str:
         ratios = []
+        largest = 0.0
         for h in STEPS:
             ends = []
             for sign in (1, -1):
@@ -99,11 +100,13 @@ class _Line:
                 }
                 ends.append(float(self.value(self.loss, at={**self.at, **moved})[0]))
             ratios.append((ends[0] - ends[1]) / (2 * h))
+            largest = max(largest, abs(ends[0]))
         centre = ratios[-1]
         settled = np.all(np.isfinite(ratios)) and np.ptp(ratios) <= 1e-4 * (abs(centre) + 1e-3)
         if not settled or not np.isfinite(slope):
             return ""
-        if abs(slope - centre) <= 1e-2 * abs(centre) + 1e-3 * (size + 1):
+        swallowed = largest * 2.0**-50 / STEPS[-1]  # a small term moves a large sum by nothing
+        if abs(slope - centre) <= 1e-2 * abs(centre) + 1e-3 * (size + 1) + swallowed:
             return ""
         return f"{slope!r} as a gradient, {centre!r} by differences"
 
