@@ -57,6 +57,9 @@ FOUND = {
         "t1 = gc.cond(gc.sum(t0) > 0.0, lambda a: gc.tanh(a), lambda a: a * 0.5, t0)",
         "t2 = gc.sqrt(t1[..., -3::2] + 2.0)",
     ),
+    "a large product that swallows what a small term moves": fixed(
+        "x0 1 17", "t0 = gc.ceil(gc.square(x0))", "t1 = gc.prod(gc.square(t0), (0, 1))", "t2 = gc.tanh(x0)"
+    ),
     "integers by their own transpose": fixed("x0 N 2 int64", "t0 = gc.matmul(x0, gc.transpose(x0))"),
 }
 

@@ -112,6 +112,8 @@ def _rounded(n: Node, dims: Mapping[str, int], operands: list[Array], rng: np.ra
     value = np.asarray(op.evaluate(dims, *operands))
     if value.dtype.kind != "f" or isinstance(op, _MOVES):
         return value
+    if isinstance(op, _FACTORS):
+        return _or_nothing(value, np.max(np.abs(value), initial=0.0) * ULPS[value.dtype.name], rng)
     if isinstance(op, Elementwise):
         if op.row_name in _EXACT_ROWS:
             return value
@@ -152,6 +154,12 @@ def _is_plain(value: Array) -> Array:
 
 
 def _off(value: Array, size: Array, rng: np.random.Generator) -> Array:
-    unit = rng.uniform(-1.0, 1.0, value.shape) * ULPS[value.dtype.name]
-    moved = value + np.asarray(size * unit, value.dtype)
-    return np.where(np.isfinite(value), moved, value).astype(value.dtype, copy=False)
+    most = size * ULPS[value.dtype.name]
+    moved = value + np.asarray(rng.uniform(-1.0, 1.0, value.shape) * most, value.dtype)
+    return _or_nothing(np.where(np.isfinite(value), moved, value).astype(value.dtype, copy=False), most, rng)
+
+
+def _or_nothing(value: Array, error: Array, rng: np.random.Generator) -> Array:
+    """The same, but what is no larger than its error may cancel altogether: another order of the terms gives 0."""
+    gone = (value != 0) & (np.abs(value) <= error) & (rng.random(value.shape) < 0.5)
+    return np.where(gone, np.zeros_like(value), value)
