@@ -40,6 +40,9 @@ from graphc.kernel.program import Machine
 from graphc_llvm.costs import Costs
 from graphc_llvm.nests import Nest, Plan
 
+HOPELESS = 3.0
+"""Times the least score: the model is not that wrong."""
+
 PAIRS = ((2, 2), (3, 3), (4, 4), (5, 5), (5, 4), (4, 5), (4, 2), (2, 4))  # tiles around a reduction in lanes
 
 
@@ -47,6 +50,21 @@ def choose(nest: Nest, machine: Machine) -> Plan:
     """The cheapest plan of a nest."""
     model = Model(nest, machine)
     return min(model.plans(), key=model.score)
+
+
+def ranked(nest: Nest, machine: Machine, count: int) -> list[tuple[Plan, float]]:
+    """The cheapest plans with their scores, cheapest first, but not all alike: the best one of each kind comes before
+    the next best of any, where a kind is a vector with the loops around it and the buffers that are copied."""
+    model = Model(nest, machine)
+    kinds: dict[object, int] = {}
+    found: list[tuple[int, float, Plan]] = []
+    for score, plan in sorted(((model.score(p), p) for p in model.plans()), key=lambda scored: scored[0]):
+        kind = (plan.vector, plan.lanes, frozenset(v for v, _ in plan.tile), plan.packed)
+        kinds[kind] = kinds.get(kind, 0) + 1
+        found.append((kinds[kind], score, plan))
+    worst = HOPELESS * min((score for _, score, _ in found), default=0.0)
+    found = sorted((f for f in found if f[1] <= worst), key=lambda f: f[:2])
+    return [(plan, score) for _, score, plan in sorted(found[:count], key=lambda f: f[1])]
 
 
 class Model(Costs):

@@ -56,13 +56,20 @@ P = ParamSpec("P")
 
 
 def schedule(
-    kernel: Kernel, machine: Machine, *, flops: Index, threads: int
+    kernel: Kernel,
+    machine: Machine,
+    *,
+    flops: Index,
+    threads: int,
+    choose: Callable[[Nest, Machine], Plan] = choose,
+    pairs: bool | None = None,
 ) -> tuple[Kernel, tuple[str, ...]]:
     """The scheduled kernel, and the steps that lead to it, in order, as text.
 
-    `flops` may speak of named dimensions; work that is known to be tiny stays on one thread.
+    `flops` may speak of named dimensions; work that is known to be tiny stays on one thread.  `choose` gives the
+    plan of each nest; `pairs` says whether threads share pairs of iterations (None: where that is more even).
     """
-    s = Scheduler(kernel, machine)
+    s = Scheduler(kernel, machine, choose, pairs)
     s.do(rename_apart)
     s.steps.clear()
     s.shares = threads > 1 and not (isinstance(flops, int) and flops < SMALL)
@@ -79,8 +86,14 @@ SMALL = 20_000  # operations that no thread is worth waking up for
 class Scheduler:
     """A kernel on its way, and the steps so far."""
 
-    def __init__(self, kernel: Kernel, machine: Machine) -> None:
-        self.kernel, self.machine = kernel, machine
+    def __init__(
+        self,
+        kernel: Kernel,
+        machine: Machine,
+        choose: Callable[[Nest, Machine], Plan] = choose,
+        pairs: bool | None = None,
+    ) -> None:
+        self.kernel, self.machine, self.choose, self.pairs = kernel, machine, choose, pairs
         self.shares = False  # whether threads are to share the loops
         self.steps: list[str] = []
 
@@ -143,7 +156,7 @@ class Scheduler:
         elif (around := sums_alone(nest)) is not None:
             self.attempt(lambda: sum_up(self, nest, around))
         else:
-            plan = choose(nest, self.machine)
+            plan = self.choose(nest, self.machine)
             if not (self.attempt(lambda: Tiling(self, nest, plan).apply()) or self.attempt_plain(nest, plan)):
                 self.innermost(var)
 
@@ -247,7 +260,8 @@ class Scheduler:
                 with suppress(ScheduleError):
                     self.do(parallelize, f.var)
                     inner = f.body[0]
-                    if self.uneven(f.extent) and isinstance(inner, For) and inner.kind is Kind.SERIAL:
+                    pairs = self.uneven(f.extent) if self.pairs is None else self.pairs
+                    if pairs and isinstance(inner, For) and inner.kind is Kind.SERIAL:
                         self.do(parallelize, inner.var)
 
     def uneven(self, extent: Index) -> bool:
