@@ -7,7 +7,8 @@
 | `grad` (or `maths`)    | `.local(k)` and `.downstream(k)`, in SymPy and as bodies of graph ops |
 
 `compute` and `grad` are *claims* that a human typed: `graphc.ops.prove` proves them, or samples them at 50
-digits.  SymPy is loaded when something derived is first asked for, and each answer is kept.
+digits.  The bodies are kept in a file (`graphc.ops.derived`); SymPy is loaded when an expression, its LaTeX, or
+the body of another row is first asked for, and each answer is kept.
 
 >>> from graphc.ops.table import ROWS
 >>> tanh = ROWS["tanh"]
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Literal
 
 from graphc.errors import InternalError
 from graphc.ops.body import Body, body_of
+from graphc.ops.derived import Derived, Gradients, held
 from graphc.ops.scalar import PRIMS
 
 if TYPE_CHECKING:
@@ -106,7 +108,13 @@ class Row:
     @functools.cached_property
     def body(self) -> Body:
         """What is computed, as primitives over the operands."""
-        return body_of(self.compute_expr, self.symbols[: self.arity]).inlined(_body_of_row)
+        return self._derived.body if self._derived is not None else self.derive_body()
+
+    def derive_body(self) -> Body:
+        """`body`, as SymPy has it."""
+        return body_of(self.compute_expr, self.symbols[: self.arity]).inlined(
+            lambda name: row_named(name).derive_body()
+        )
 
     @property
     def cost(self) -> int:
@@ -135,6 +143,10 @@ class Row:
     def downstream_body(self, k: int) -> Body:
         """`downstream(k)` over (operands…, out, up), still calling rows."""
         return self._bodies[k][1]
+
+    def matters(self, k: int) -> Body | None:
+        """The condition under which `local(k)` is chosen not to be 0, over (operands…, out); None: there is none."""
+        return self._bodies[k][2]
 
     def latex(self, *operands: str) -> str:
         """The mathematics in LaTeX, with the operands' own LaTeX in place of their symbols."""
@@ -174,11 +186,37 @@ class Row:
         return tuple(found)
 
     @functools.cached_property
-    def _bodies(self) -> tuple[tuple[Body, Body], ...]:
+    def _derived(self) -> Derived | None:
+        return held(self)
+
+    @functools.cached_property
+    def _bodies(self) -> Gradients:
+        known = self._derived.gradients if self._derived is not None else None
+        return self.derive_gradients() if known is None else known
+
+    def derive_gradients(self) -> Gradients:
+        """For each operand (`local_body`, `downstream_body`, `matters`), as SymPy has them."""
         return tuple(
-            (body_of(self.local(k), self.symbols[:-1]), body_of(self.downstream(k), self.symbols))
+            (
+                body_of(self.local(k), self.symbols[:-1]),
+                body_of(self.downstream(k), self.symbols),
+                self._derive_condition(k),
+            )
             for k in range(self.arity)
         )
+
+    def _derive_condition(self, k: int) -> Body | None:
+        import sympy
+
+        local = self.local(k)
+        if self.dtype == "select" or not local.is_Piecewise:
+            return None
+        before, chosen = sympy.false, sympy.false
+        for value, condition in local.args:
+            if value != 0:
+                chosen = sympy.Or(chosen, sympy.And(condition, sympy.Not(before)))
+            before = sympy.Or(before, condition)
+        return None if chosen in (sympy.true, sympy.false) else body_of(chosen, self.symbols[:-1])
 
 
 def row_named(name: str) -> Row:
@@ -195,10 +233,6 @@ def definition(name: str) -> Definition:
     """The mathematics of a called row, for `graphc.ops.formula.unfold`."""
     row = row_named(name)
     return row.symbols[: row.arity], row.expr
-
-
-def _body_of_row(name: str) -> Body:
-    return row_named(name).body
 
 
 def _escape(name: str) -> str:

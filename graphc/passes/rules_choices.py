@@ -37,12 +37,11 @@ import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from graphc.ir.node import Node, node, origin, toposort
-from graphc.ops.body import Body, body_of, evaluate
+from graphc.ops.body import Body, evaluate
 from graphc.ops.elementwise import Cast, Elementwise, constant_like, elementwise, instantiate
 from graphc.ops.gather import Gather
 from graphc.ops.leaves import Input
@@ -53,9 +52,6 @@ from graphc.passes.pattern import Match, Whole
 from graphc.passes.rewrite import Rule, rule
 from graphc.passes.signs import Sign, signs
 from graphc.passes.through_views import constant_value, spread, strip
-
-if TYPE_CHECKING:
-    from graphc.ops.formula import Expr
 
 # Where a row is tried: at and near 0 and 1, and far enough out for exp, but no number whose square overflows.
 _SIZES = (1e-30, 1e-3, 0.5, 1.0, 1.5, 2.0, 30.0, 100.0, 1000.0, 1e4)
@@ -114,25 +110,6 @@ def singular(row_name: str) -> tuple[Singular, ...]:
 
 def _primitive(row: Row, k: int) -> Body:
     return row.local_body(k).inlined(lambda name: row_named(name).body)
-
-
-@functools.cache
-def _matters(row_name: str, operand: int) -> Body | None:
-    """The condition under which a row's gradient by an operand is not 0, over (operands…, out); None: always."""
-    import sympy
-
-    row = row_named(row_name)
-    local: Expr = row.local(operand)
-    if row.dtype == "select" or not local.is_Piecewise:
-        return None
-    before, chosen = sympy.false, sympy.false
-    for value, condition in local.args:
-        if value != 0:
-            chosen = sympy.Or(chosen, sympy.And(condition, sympy.Not(before)))
-        before = sympy.Or(before, condition)
-    if chosen in (sympy.true, sympy.false):
-        return None
-    return body_of(chosen, row.symbols[:-1])
 
 
 def guard_choices(
@@ -240,7 +217,7 @@ def _is_choice(n: Node) -> bool:
     if isinstance(n.op, Elementwise):
         row = n.op.row
         return row.dtype == "select" or (
-            row.differentiable and any(_matters(row.name, k) is not None for k in range(row.arity))
+            row.differentiable and any(row.matters(k) is not None for k in range(row.arity))
         )
     return isinstance(n.op, Slice | Gather)
 
@@ -263,7 +240,7 @@ def _reaches(n: Node, k: int, need: Node | None) -> Node | None:
     if isinstance(op, Elementwise):
         if op.row_name == "where":
             return _both(need, n.src[0] if k == 1 else _not(n.src[0]))
-        body = _matters(op.row_name, k)
+        body = op.row.matters(k)
         settled = body is not None and all(
             r < len(n.src) and constant_value(n.src[r]) is not None for r in body.reads
         )
@@ -292,7 +269,7 @@ def _again(n: Node, src: Sequence[Node]) -> Node:
     made = [tuple(src)]
     conditions = []
     for k, (before, after) in enumerate(zip(n.src, src, strict=True)):
-        body = _matters(n.op.row_name, k) if isinstance(n.op, Elementwise) and after is not before else None
+        body = n.op.row.matters(k) if isinstance(n.op, Elementwise) and after is not before else None
         if body is not None:
             conditions.append(instantiate(body, (*n.src, n), n))
             held = elementwise("stop_gradient", before)
