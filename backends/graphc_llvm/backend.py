@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -27,6 +28,11 @@ from graphc_llvm.kept import KeptExecutable, Lowered, about
 from graphc_llvm.machine import host_features, host_machine, vector_unit
 from graphc_llvm.threads import runtime, usable_threads
 
+if TYPE_CHECKING:
+    from graphc_llvm.decisions import Decision, Decisions
+
+_UNDECIDED: Decisions = MappingProxyType({})
+
 
 class LLVMBackend:
     """CPU code through LLVM."""
@@ -38,22 +44,36 @@ class LLVMBackend:
         self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None
     ) -> LLVMExecutable:
         """Schedule, emit and compile a program; `threads` None means all usable ones."""
-        machine, spent = _machine(threads), dict[str, float]()
-        scheduled, steps, module = lower_for(program, fast, machine, spent)
-        start = perf_counter()
-        code = Code(str(module), cache)
-        made = LLVMExecutable(scheduled, module, code, machine.threads, steps, cache)
-        made.seconds = spent | {"object": perf_counter() - start}
+        return _built(program, fast, _machine(threads), cache, {})
+
+    def tuned(
+        self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None
+    ) -> LLVMExecutable:
+        """`build`, with the schedules of heavy kernels chosen by running them: see `graphc_llvm.tuning`."""
+        from graphc_llvm.tuning import tune
+
+        machine, start = _machine(threads), perf_counter()
+        found = tune(program, fast=fast, machine=machine, cache=cache)
+        made = _built(program, fast, machine, cache, {"tune": perf_counter() - start}, found.decisions)
+        made.decisions, made.doubtful, made.tables = found.decisions, found.doubtful, tuple(found.tables)
         return made
 
     def identity(self, threads: int | None) -> str:
         """Everything beside the program and the sources that its machine code depends on."""
         return f"{_machine(threads)} {cache_key('')}"
 
-    def kept(self, executable: Executable) -> tuple[Mapping[str, Any], bytes]:
-        """What `restore` needs to know of a program that was built here, and its code."""
+    def kept(self, executable: Executable) -> tuple[Mapping[str, Any], bytes] | None:
+        """What `restore` needs to know of a program that was built here, and its code.
+
+        None where the machine was too busy to tune some kernel: another time it may not be.
+        """
         assert isinstance(executable, LLVMExecutable)
-        return about(executable.module), executable.code.object
+        if executable.doubtful:
+            return None
+        held = about(executable.module)
+        if executable.decisions:
+            held = {**held, "decisions": {n: d.written() for n, d in executable.decisions.items()}}
+        return held, executable.code.object
 
     def restore(
         self,
@@ -70,7 +90,8 @@ class LLVMBackend:
         loaded, machine = Code.of(code, ""), _machine(threads)
         if loaded is None:
             return None
-        lower = lambda: lower_for(lowered(), fast, machine)  # noqa: E731
+        decisions = _read(about["decisions"]) if "decisions" in about else _UNDECIDED
+        lower = lambda: lower_for(lowered(), fast, machine, decisions=decisions)  # noqa: E731
         return KeptExecutable(program, about, loaded, machine.threads, cache, lower)
 
     def describe(self) -> Mapping[str, str]:
@@ -100,17 +121,45 @@ def _machine(threads: int | None) -> Machine:
     return machine
 
 
+def _built(
+    program: Program,
+    fast: bool,
+    machine: Machine,
+    cache: CodeCache | None,
+    spent: dict[str, float],
+    decisions: Decisions = _UNDECIDED,
+) -> LLVMExecutable:
+    """A program as machine code; `spent` is what was done before, by step."""
+    scheduled, steps, module = lower_for(program, fast, machine, spent, decisions)
+    start = perf_counter()
+    code = Code(str(module), cache)
+    made = LLVMExecutable(scheduled, module, code, machine.threads, steps, cache)
+    made.seconds = spent | {"object": perf_counter() - start}
+    return made
+
+
+def _read(held: Mapping[str, Any]) -> Decisions:
+    from graphc_llvm.decisions import Decision
+
+    return {name: Decision.read(d) for name, d in held.items()}
+
+
 def lower_for(
-    program: Program, fast: bool, machine: Machine, spent: dict[str, float] | None = None
+    program: Program,
+    fast: bool,
+    machine: Machine,
+    spent: dict[str, float] | None = None,
+    decisions: Decisions = _UNDECIDED,
 ) -> Lowered:
     """A program as it is scheduled for a machine, the steps that led there, and its module.
 
-    The seconds that scheduling and emitting took are put into `spent`.
+    What is not among the `decisions` is left to the model of costs.  The seconds that scheduling and emitting took
+    are put into `spent`.
     """
     from graphc_llvm.emit import emit  # not needed where code comes from the cache
 
     start = perf_counter()
-    scheduled, steps = _scheduled(program, machine)
+    scheduled, steps = _scheduled(program, machine, decisions)
     between = perf_counter()
     module = emit(scheduled, fast=fast, threads=machine.threads, vector_bits=8 * machine.vector_bytes)
     if spent is not None:
@@ -118,7 +167,9 @@ def lower_for(
     return scheduled, steps, module
 
 
-def _scheduled(program: Program, machine: Machine) -> tuple[Program, tuple[tuple[str, ...], ...]]:
+def _scheduled(
+    program: Program, machine: Machine, decisions: Decisions
+) -> tuple[Program, tuple[tuple[str, ...], ...]]:
     """The program with every kernel scheduled for the machine, and the steps of each call."""
     from graphc_llvm.schedules import schedule
 
@@ -126,7 +177,7 @@ def _scheduled(program: Program, machine: Machine) -> tuple[Program, tuple[tuple
     steps: list[tuple[str, ...]] = []
     for call in program.calls:
         form = Form.of(call.kernel)
-        bare, taken = _schedule(form, call.flops, machine)
+        bare, taken = _schedule(form, call.flops, machine, _decision(form, call.flops, decisions))
         kernel = form.restore(bare, call.kernel.name)
         if kernel is None:
             kernel, taken = schedule(call.kernel, machine, flops=call.flops, threads=machine.threads)
@@ -135,20 +186,41 @@ def _scheduled(program: Program, machine: Machine) -> tuple[Program, tuple[tuple
     return program.with_calls(calls), tuple(steps)
 
 
+def _decision(form: Form, flops: Index, decisions: Decisions) -> Decision | None:
+    if not decisions:
+        return None
+    from graphc_llvm.decisions import name_of
+
+    return decisions.get(name_of(form, flops))
+
+
+_Key: TypeAlias = "tuple[str, Index, Machine, Decision | None]"
 _SCHEDULES_KEPT = 1024
-_schedules: OrderedDict[tuple[str, Index, Machine], tuple[Kernel, tuple[str, ...]]] = OrderedDict()
+_schedules: OrderedDict[_Key, tuple[Kernel, tuple[str, ...]]] = OrderedDict()
 
 
-def _schedule(form: Form, flops: Index, machine: Machine) -> tuple[Kernel, tuple[str, ...]]:
+def _schedule(
+    form: Form, flops: Index, machine: Machine, decision: Decision | None
+) -> tuple[Kernel, tuple[str, ...]]:
     """The schedule of all kernels of a form, made once."""
-    from graphc_llvm.schedules import schedule
-
-    key = (form.key, flops, machine)
+    key = (form.key, flops, machine, decision)
     found = _schedules.pop(key, None)
     if found is None:
-        found = schedule(form.kernel, machine, flops=flops, threads=machine.threads)
+        found = _made(form.kernel, machine, flops, decision)
     _schedules[key] = found  # at the end, so that what was not used for longest goes first
     if len(_schedules) > _SCHEDULES_KEPT:
         with suppress(KeyError, StopIteration):  # another thread may remove it too
             del _schedules[next(iter(_schedules))]
     return found
+
+
+def _made(
+    kernel: Kernel, machine: Machine, flops: Index, decision: Decision | None
+) -> tuple[Kernel, tuple[str, ...]]:
+    from graphc_llvm.schedules import schedule
+
+    if decision is None:
+        return schedule(kernel, machine, flops=flops, threads=machine.threads)
+    from graphc_llvm.decisions import decided
+
+    return decided(kernel, machine, flops, decision)[:2]

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from graphc_llvm.jit import Code
 from graphc_llvm.module import Module, seconds, seconds_alone
 from graphc_llvm.pace import Pace
 from graphc_llvm.turns import run as repeat
+
+if TYPE_CHECKING:
+    from graphc_llvm.decisions import Decisions
 
 SHORT_SECONDS = 10e-6
 """Runs that are estimated to be as short as that keep the GIL: giving it away could cost more than they do."""
@@ -57,6 +60,9 @@ class LLVMExecutable:
     ) -> None:
         self.steps = steps  # of the schedule, for each call, as text
         self.seconds: Mapping[str, float] = {}  # that building took, by step
+        self.decisions: Decisions = {}  # what was measured to be faster than what the model chooses
+        self.doubtful = False  # whether the machine was too busy to measure some kernel
+        self.tables: tuple[str, ...] = ()  # of what was measured, as text
         self._program, self.module, self.code, self._cache = program, module, code, cache
         shared = threads > 1 and module.shared
         self._threads = threads

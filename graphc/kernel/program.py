@@ -279,8 +279,8 @@ class KeepingBackend(Backend, Protocol):
     def identity(self, threads: int | None) -> str:
         """Everything beside the program and the sources that a built program depends on."""
 
-    def kept(self, executable: Executable) -> tuple[Mapping[str, Any], bytes]:
-        """What `restore` needs to know of a built program, as JSON has it, and its code."""
+    def kept(self, executable: Executable) -> tuple[Mapping[str, Any], bytes] | None:
+        """What `restore` needs to know of a built program, as JSON has it, and its code; None to keep nothing."""
 
     def restore(
         self,
@@ -295,6 +295,16 @@ class KeepingBackend(Backend, Protocol):
     ) -> Executable | None:
         """The built program, or None where the code is of no use.  The kernels of `program` are empty; `lowered`
         makes the whole one, from which the texts follow."""
+
+
+@runtime_checkable
+class TuningBackend(Backend, Protocol):
+    """A target that can choose schedules by running them."""
+
+    def tuned(
+        self, program: Program, *, fast: bool, threads: int | None, cache: CodeCache | None
+    ) -> Executable:
+        """What `build` makes, with the fastest of several schedules for its heavy kernels; `cache` keeps the choice."""
 
 
 class CodeCache(Protocol):

@@ -27,7 +27,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.verify import verify_graph
 from graphc.kernel.alike import Form
 from graphc.kernel.assemble import Layout, assemble
-from graphc.kernel.program import Executable, KeepingBackend, Program
+from graphc.kernel.program import Executable, KeepingBackend, Program, TuningBackend
 from graphc.kernel.verify import verify
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor
@@ -60,6 +60,7 @@ def compile(
     fast: bool = False,
     threads: int | None = None,
     cache: bool = True,
+    tune: bool = False,
 ) -> Function:
     """Compile outputs as a function of inputs.
 
@@ -68,9 +69,20 @@ def compile(
     allows rewrites and arithmetic that change rounding; `threads` bounds the threads (default: all cores).
     Named dimensions take their sizes from the arguments, anew at each call; `dims` gives some of them a size for
     good, as in `dims={"N": 64}`: the function then takes only such arguments, and may be faster.
+
+    `tune=True` runs each heavy kernel in a few schedules, and takes the fastest, where that beats the one that the
+    model of costs chooses by more than noise: about half a second for each kernel, once.  What is found is kept in
+    the cache: the next compilation, of this or of another function with the same kernels, measures nothing, and
+    results have the same bits from then on.  Named dimensions are taken to be 64, so `dims` goes well with it.
     """
     if backend not in BACKENDS:
         raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
+    if tune and (backend in ("reference", "interpreter") or not isinstance(load(backend), TuningBackend)):
+        raise ArgumentError(
+            f"the back end {backend!r} cannot be tuned",
+            why="tune=True chooses among schedules of machine code by running them",
+            fix='use backend="llvm", or leave tune out',
+        )
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ArgumentError(f"threads must be 1 or more, or None for all cores, not {threads!r}")
     single = isinstance(outputs, Tensor)
@@ -90,7 +102,8 @@ def compile(
     if dims is not None:
         _check_dims(graph, dims)
         graph = specialised(graph, dims)
-    options = _Options(backend, single, frozenset(disable), fast, threads, default_cache() if cache else None)
+    kept_in = default_cache() if cache else None
+    options = _Options(backend, single, frozenset(disable), fast, threads, kept_in, bool(tune))
     with pause():
         return _made(graph, options)
 
@@ -105,6 +118,7 @@ class _Options:
     fast: bool
     threads: int | None
     cache: DiskCache | None
+    tune: bool = False
 
 
 def _made(graph: Graph, options: _Options) -> Function:
@@ -133,7 +147,8 @@ def _made(graph: Graph, options: _Options) -> Function:
         if target is None:
             executable = InterpreterExecutable(program)
         else:
-            executable = target.build(program, fast=options.fast, threads=options.threads, cache=cache)
+            build = target.tuned if options.tune and isinstance(target, TuningBackend) else target.build
+            executable = build(program, fast=options.fast, threads=options.threads, cache=cache)
             _verify(executable.scheduled())
     for step, seconds in getattr(
         executable, "seconds", {}
@@ -151,17 +166,18 @@ def _made(graph: Graph, options: _Options) -> Function:
     )
     if cache is not None and place is not None and isinstance(target, KeepingBackend):
         with log.timed("cache"):
-            entry = kept.packed(graph, program, layout, *target.kept(executable))
+            held = target.kept(executable)
+            entry = None if held is None else kept.packed(graph, program, layout, *held)
             if entry is not None and place == _place(graph, target, options):
                 cache.put(place, entry)
-    report(function, level)
+    report(function, level, getattr(executable, "tables", ()))
     return function
 
 
 def _place(graph: Graph, target: KeepingBackend, options: _Options) -> str | None:
     """The key of a graph in the cache; None where it is not to be kept."""
     identity = target.identity(options.threads)
-    return kept.key(graph, options.backend, identity, sorted(options.disable), options.fast)
+    return kept.key(graph, options.backend, identity, sorted(options.disable), options.fast, options.tune)
 
 
 def _lowered(graph: Graph, options: _Options) -> tuple[Graph, Log, tuple[Cluster, ...], Program, Layout]:
@@ -216,12 +232,14 @@ def _verify(program: Program) -> None:
             verify(kernel)
 
 
-def report(function: Function, level: int) -> None:
-    """What GRAPHC_DEBUG asks for, on standard error: 1 the time of each step, 2 each rewrite, 3 every level."""
+def report(function: Function, level: int, tables: Iterable[str] = ()) -> None:
+    """What GRAPHC_DEBUG asks for, on standard error: 1 the time of each step and what was measured (`tables`),
+    2 each rewrite, 3 every level."""
     lines: list[str] = []
     if level >= 1:
         steps = ", ".join(f"{step} {1e3 * s:.1f} ms" for step, s in function.log.seconds.items())
         lines.append(f"graphc: {function!r}: {steps}")
+        lines += [f"graphc: tuned {table}" for table in tables]
     if level >= 2:
         lines += [f"graphc: {event}" for event in function.log]
     if level >= 3:
