@@ -39,6 +39,7 @@ from graphc.kernel.ir import (
     Store,
     Temp,
 )
+from graphc.kernel.memory import ALIGNMENT
 from graphc_llvm.emit_index import Terms, terms
 
 
@@ -53,7 +54,7 @@ class Site:
     lo: Terms = ()  # of a loop
     hi: Terms = ()
     extent: Terms = ()
-    padded: bool = False  # surplus lanes of this access stay inside a local buffer, so they need no mask
+    padded: bool = False  # surplus lanes of this access do no harm, so they need no mask
     copies: int = 1  # of an Alloc: lanes that have a copy each
 
 
@@ -78,11 +79,12 @@ class Sites:
     """The sites of a kernel: its `roots`, its `scratch` buffers in order, its `free` dimensions.
 
     `mixed` names the local buffers that are accessed under different masks, so that what a surplus lane
-    leaves there may be read by another loop.
+    leaves there may be read by another loop.  The parameters that `roomy` names have memory up to the end of their
+    last cache line, as scratch buffers have: what is written there nobody reads.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
+    def __init__(self, kernel: Kernel, roomy: frozenset[str] = frozenset()) -> None:
+        self.kernel, self._roomy = kernel, roomy
         self.scratch: list[Scratch] = []
         self.sites: dict[int, Scratch] = {}  # line → scratch buffer allocated there
         self._free: dict[str, None] = {}
@@ -188,8 +190,9 @@ class Sites:
                 masks.add((0, 0))  # an extent that changes from one iteration to the next is two masks
 
     def _padded(self, buffer: Buffer, index: tuple[Index, ...], context: _Context) -> bool:
-        """Whether a full vector from here stays inside its row of a local buffer."""
-        if buffer.space is Space.MEMORY or context.vector is None:
+        """Whether the surplus lanes of an access stay inside its row of a local buffer, or behind its last element."""
+        local = buffer.space is not Space.MEMORY
+        if context.vector is None or not (local or buffer.name in self._roomy):
             return False
         if self._private.get(buffer.name) is not None:
             return True
@@ -197,7 +200,16 @@ class Sites:
             return False
         lanes, row = context.vector.lanes, buffer.shape[-1]
         start = index[-1] - Dim.of(context.vector.var)
-        return isinstance(row, int) and row % lanes == 0 and all(c % lanes == 0 for c, _ in terms(start))
+        if not isinstance(row, int):
+            return False
+        if local and row % lanes == 0 and all(c % lanes == 0 for c, _ in terms(start)):
+            return True
+        extent = substitute(context.vector.extent, self._known)
+        if buffer.space is Space.REGISTER or not (isinstance(start, int) and isinstance(extent, int)):
+            return False
+        size = buffer.dtype.size
+        behind = buffer.elements == row == start + extent
+        return behind and (start + lanes) * size <= -(-row * size // ALIGNMENT) * ALIGNMENT
 
 
 def parts(sites: Sites) -> tuple[tuple[Site, ...], ...]:
