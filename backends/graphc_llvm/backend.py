@@ -161,7 +161,8 @@ def lower_for(
     start = perf_counter()
     scheduled, steps = _scheduled(program, machine, decisions)
     between = perf_counter()
-    module = emit(scheduled, fast=fast, threads=machine.threads, vector_bits=8 * machine.vector_bytes)
+    bits = 8 * machine.vector_bytes
+    module = emit(scheduled, fast=fast, threads=machine.threads, vector_bits=bits, bf16=machine.bf16)
     if spent is not None:
         spent |= {"schedule": between - start, "emit": perf_counter() - between}
     return scheduled, steps, module

@@ -34,11 +34,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Index, product
+from graphc.ir.dims import Index
 from graphc.ir.types import DType
 from graphc.kernel.alike import Form
 from graphc.kernel.ir import Kernel, Parameter, walk
-from graphc.kernel.memory import ALIGNMENT
 from graphc.kernel.program import Branch, Call, Loop, Program, Repeat, Step, calls_in
 from graphc_llvm import vector_math
 from graphc_llvm.debug import DebugInfo
@@ -77,19 +76,22 @@ class _Team:
     arguments: str
 
 
-def emit(program: Program, *, fast: bool = False, threads: int = 1, vector_bits: int = 512) -> Module:
+def emit(
+    program: Program, *, fast: bool = False, threads: int = 1, vector_bits: int = 512, bf16: bool = False
+) -> Module:
     """The module of a program, for at most so many threads."""
-    return _ModuleEmitter(program, fast, threads, vector_bits).module()
+    return _ModuleEmitter(program, fast, threads, vector_bits, bf16).module()
 
 
 class _ModuleEmitter:
-    def __init__(self, program: Program, fast: bool, threads: int, vector_bits: int) -> None:
+    def __init__(self, program: Program, fast: bool, threads: int, vector_bits: int, bf16: bool) -> None:
         self._program, self._fast, self._threads, self._vector_bits = program, fast, threads, vector_bits
+        self._bf16 = bf16
         self._debug = DebugInfo(program.name)
         self._texts: list[str] = []
         self._declared: dict[str, None] = {}
         self._vector_functions: dict[tuple[str, DType, int], None] = {}
-        self._functions: dict[tuple[str, tuple[bool, ...], tuple[bool, ...]], tuple[_Function, ...]] = {}
+        self._functions: dict[tuple[str, tuple[bool, ...]], tuple[_Function, ...]] = {}
         self._names: set[str] = set()
         self._scratch: list[tuple[int, Index]] = []
         self._teams: dict[str, str] = {}
@@ -99,10 +101,9 @@ class _ModuleEmitter:
         calls: list[tuple[tuple[_Function, ...], int]] = []  # of each its functions, and its first scratch
         for c, call in enumerate(self._program.calls):
             repeated = tuple(call.arguments.count(a) > 1 for a in call.arguments)
-            roomy = tuple(self._roomy(call, k) for k in range(len(call.arguments)))
-            key = (Form.of(call.kernel).key, repeated, roomy)
+            key = (Form.of(call.kernel).key, repeated)
             if key not in self._functions:
-                self._functions[key] = self._kernel(call.kernel, repeated, roomy, line)
+                self._functions[key] = self._kernel(call.kernel, repeated, line)
             line += 2 + sum(1 for _ in walk(call.kernel.body))
             functions = self._functions[key]
             calls.append((functions, len(self._scratch)))
@@ -113,21 +114,8 @@ class _ModuleEmitter:
         rest = [*made_once, "\n".join(self._declared), head, self._debug.text()]
         return Module(tuple(self._texts), "\n\n".join(rest), tuple(self._scratch))
 
-    def _roomy(self, call: Call, k: int) -> bool:
-        """Whether an argument is a row that does not fill its last cache line, which nobody else uses."""
-        buffer = self._program.buffers[call.arguments[k]]
-        if buffer.role != "temp" or call.offset(k) != 0 or not buffer.shape:
-            return False
-        row = buffer.shape[-1]
-        return (
-            isinstance(row, int) and product(buffer.shape) == row and row * buffer.dtype.size % ALIGNMENT != 0
-        )
-
-    def _kernel(
-        self, kernel: Kernel, repeated: tuple[bool, ...], roomy: tuple[bool, ...], line: int
-    ) -> tuple[_Function, ...]:
-        given = zip(kernel.parameters, roomy, strict=True)
-        sites = Sites(kernel, frozenset(p.buffer.name for p, room in given if room))
+    def _kernel(self, kernel: Kernel, repeated: tuple[bool, ...], line: int) -> tuple[_Function, ...]:
+        sites = Sites(kernel)
         missing = [d for d in sites.free if d not in self._program.dims]
         if missing:
             raise InternalError(
@@ -155,7 +143,7 @@ class _ModuleEmitter:
     ) -> str:
         locate = self._debug.function(f.name, line)
         subprogram = self._debug.subprogram
-        w = Writer(self._fast)
+        w = Writer(self._fast, bf16=self._bf16)
         env: dict[str, Binding] = {}
         pointers: dict[str, str] = {}
         signature: list[str] = []
@@ -376,7 +364,7 @@ def _iterations(w: Writer, ix: Indexer, loop: Site) -> tuple[str, str]:
 
 def _rounded(size: Index) -> Index:
     """Bytes in whole cache lines, so that threads never share one."""
-    return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+    return (size + 63) // 64 * 64
 
 
 def _attributes(parameter: Parameter, repeated: bool) -> str:

@@ -271,8 +271,11 @@ class KernelEmitter:
             result = self.w.emit(combine(self.w, stmt.op, dtype, n, cells, texts))
             lanewise.store(self.w, self.ix, place, Value(result, dtype, n, self.w.depth), lanes)
             return
-        op = "add" if stmt.op == "fma" else stmt.op
-        if stmt.op == "fma":
+        op = "add" if stmt.op in ("fma", "dot") else stmt.op
+        if stmt.op == "dot":
+            zero = splatted(identity("add", dtype), dtype, n)
+            texts = [self.w.emit(combine(self.w, "dot", dtype, n, zero, texts))]
+        elif stmt.op == "fma":
             texts = [self.w.emit(primitive(self.w, "mul", dtype, n, texts))]
         neutral = identity(op, dtype)
         new = lanes.choose(self.w, dtype, texts[0], neutral)

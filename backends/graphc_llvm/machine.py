@@ -77,13 +77,17 @@ def cpu_and_features() -> tuple[str, str]:
 def host_machine(threads: int) -> Machine:
     """What schedules need to know of this machine."""
     cpu, features = cpu_and_features()
-    size, registers = vector_unit(host_features() if features else _features_of(cpu))
-    return Machine(cpu, size, registers, cache_bytes(1, 32 * 1024), cache_bytes(2, 512 * 1024), threads)
+    known = host_features() if features else _features_of(cpu)
+    size, registers = vector_unit(known)
+    caches = cache_bytes(1, 32 * 1024), cache_bytes(2, 512 * 1024)
+    return Machine(cpu, size, registers, *caches, threads, bf16=known.get("avx512bf16", False))
 
 
 def _features_of(cpu: str) -> Mapping[str, bool]:
     """The vector features that the name of a CPU implies."""
-    if cpu in ("x86-64-v4", "skylake-avx512", "icelake-server", "sapphirerapids", "znver4", "znver5"):
+    if cpu in ("cooperlake", "sapphirerapids", "znver4", "znver5"):
+        return {"avx512f": True, "avx512bf16": True}
+    if cpu in ("x86-64-v4", "skylake-avx512", "icelake-server"):
         return {"avx512f": True}
     if cpu in ("x86-64-v3", "haswell", "skylake", "znver1", "znver2", "znver3"):
         return {"avx2": True}

@@ -9,6 +9,7 @@
 | shift_left shift_right               | one shift; 0 where the count is not below the number of bits     |
 | floordiv mod (integers)              | guarded against division by zero and overflow, rounded downwards |
 | floordiv mod (floats)                | the exact remainder (`frem`, a call for each lane), then signs   |
+| pack_bf16                            | see `graphc_llvm.bf16`                                           |
 | exp log tanh ...                     | a function of `graphc_llvm.vector_math`, inlined                 |
 
 >>> w = Writer()
@@ -21,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from graphc.errors import BackendError
-from graphc.ir.types import DType
-from graphc_llvm import vector_math
-from graphc_llvm.writer import SCALAR, Writer, constant, mangled, splatted, type_of
+from graphc.ir.types import DECLARED, DType
+from graphc_llvm import bf16, vector_math
+from graphc_llvm.writer import Writer, constant, mangled, splatted, type_of
 
 _FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "neg": "fneg"}
 _INTEGER = {"add": "add", "sub": "sub", "mul": "mul"}
@@ -64,6 +65,8 @@ def combine(w: Writer, op: str, dtype: DType, lanes: int, cell: str, args: Seque
     """
     if op == "fma":
         return primitive(w, "fma", dtype, lanes, (*args, cell))
+    if op == "dot":
+        return bf16.dot(w, lanes, cell, *args)
     if dtype is DType.BOOL:
         logic = {"add": "or", "max": "or", "mul": "and", "min": "and"}[op]
         return f"{logic} {type_of(dtype, lanes)} {cell}, {args[0]}"
@@ -307,5 +310,6 @@ ROWS: dict[str, _Row] = {
     **{name: _logic(name) for name in ("and", "or")},
     "select": _select,
     **{name: _function(name) for name in vector_math.PRIMS},
-    **{f"cast:{to}": _cast(to) for to in SCALAR},
+    "pack_bf16": lambda w, dtype, lanes, args: bf16.pack(w, lanes, *args),
+    **{f"cast:{to}": _cast(to) for to in DECLARED},
 }

@@ -31,9 +31,16 @@ from dataclasses import dataclass
 
 from graphc.ir.types import DType
 
-SCALAR = {DType.F32: "float", DType.F64: "double", DType.I32: "i32", DType.I64: "i64", DType.BOOL: "i1"}
+SCALAR = {
+    DType.F32: "float",
+    DType.F64: "double",
+    DType.I32: "i32",
+    DType.I64: "i64",
+    DType.BOOL: "i1",
+    DType.BF16X2: "i32",
+}
 MEMORY = {**SCALAR, DType.BOOL: "i8"}  # a bool is a byte in memory
-MANGLED = {DType.F32: "f32", DType.F64: "f64", DType.I32: "i32", DType.I64: "i64", DType.BOOL: "i1"}
+MANGLED = {DType.F32: "f32", DType.F64: "f64", **{d: t for d, t in SCALAR.items() if t.startswith("i")}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +108,12 @@ class Scope:
 class Writer:
     """Writes one function; see the module's text.  `location` is appended to every line (`, !dbg !7`).
 
-    `parameters` are the names that the function's own parameters have: no hint may take them.
+    `parameters` are the names that the function's own parameters have: no hint may take them.  `bf16`: the machine
+    has the instructions of AVX512-BF16.
     """
 
-    def __init__(self, fast: bool = False, parameters: Iterable[str] = ()) -> None:
+    def __init__(self, fast: bool = False, parameters: Iterable[str] = (), bf16: bool = False) -> None:
+        self.bf16 = bf16
         self.scopes = [Scope("entry")]
         self.location = ""
         # No nnan and no ninf: with them, the -inf that a maximum starts from would be undefined behaviour.

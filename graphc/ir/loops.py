@@ -55,7 +55,7 @@ class LoopBuilder(Protocol):
         """A new cell that holds `init`."""
 
     def accumulate(self, cell: Accumulator, op: str, *args: Element) -> None:
-        """`cell op= args`, with op one of add, mul, max, min, fma."""
+        """`cell op= args`, with op one of add, mul, max, min, fma, dot."""
 
     def assign(self, cell: Accumulator, value: Element) -> None:
         """Overwrite a cell."""

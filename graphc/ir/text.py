@@ -44,7 +44,7 @@ from graphc.ir.block import Block, Slot, blocks_inside
 from graphc.ir.dims import Dim, parse
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, Op, locations, node
-from graphc.ir.types import TensorType, dtype_of
+from graphc.ir.types import TensorType, printed_dtype
 from graphc.ir.verify import verify_graph
 
 
@@ -279,7 +279,7 @@ class _Reader:
         if text not in self.types:
             dtype, _, dims = text[:-1].partition("[")
             shape = tuple(parse(d) for d in dims.split(",")) if dims.strip() else ()
-            self.types[text] = TensorType(dtype_of(dtype), shape)
+            self.types[text] = TensorType(printed_dtype(dtype), shape)
         return self.types[text]
 
     def attributes(self, line: _Line) -> dict[str, object]:

@@ -2,9 +2,12 @@
 
 ```
 type  ::= dtype "[" (dim ("," dim)*)? "]"       f32[N,784]   bool[3]   f64[]
-dtype ::= "f32" | "f64" | "i32" | "i64" | "bool"
+dtype ::= "f32" | "f64" | "i32" | "i64" | "bool" | "bf16x2"
 dim   ::= int | name | polynomial of names      (see graphc.ir.dims)
 ```
+
+`bf16x2` is what the compiler itself stores operands of products in: two neighbours, each rounded to the upper half of
+an f32, in one word (see `graphc.ops.pairs`).  Nobody declares a tensor of it, and nothing but products reads it.
 
 >>> str(TensorType.of("float32", ("N", 784)))
 'f32[N,784]'
@@ -39,6 +42,7 @@ class DType(enum.Enum):
     I32 = "i32"
     I64 = "i64"
     BOOL = "bool"
+    BF16X2 = "bf16x2"
 
     @property
     def numpy(self) -> np.dtype[Any]:
@@ -67,8 +71,13 @@ _NUMPY = {
     DType.I32: "int32",
     DType.I64: "int64",
     DType.BOOL: "bool",
+    DType.BF16X2: "uint32",
 }
-_BY_NUMPY = {np.dtype(name): dtype for dtype, name in _NUMPY.items()}
+
+DECLARED = tuple(dtype for dtype in DType if dtype is not DType.BF16X2)
+"""The dtypes that a tensor can be declared with."""
+
+_BY_NUMPY = {dtype.numpy: dtype for dtype in DECLARED}
 
 
 def dtype_of(spec: object) -> DType:
@@ -76,7 +85,7 @@ def dtype_of(spec: object) -> DType:
     if isinstance(spec, DType):
         return spec
     if isinstance(spec, str):
-        for dtype in DType:
+        for dtype in DECLARED:
             if spec == dtype.value:
                 return dtype
     try:
@@ -90,6 +99,11 @@ def dtype_of(spec: object) -> DType:
             fix='name one of them, for instance dtype="float32"',
         )
     return found
+
+
+def printed_dtype(name: str) -> DType:
+    """The DType that a printed form names: also the one that nobody declares."""
+    return DType.BF16X2 if name == DType.BF16X2.value else dtype_of(name)
 
 
 def promote(*operands: DType | bool | int | float) -> DType:

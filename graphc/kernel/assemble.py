@@ -31,7 +31,7 @@ from graphc.ir.block import BlockOp
 from graphc.ir.dims import Dim, Index, product
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
-from graphc.ir.types import Array, Shape, TensorType
+from graphc.ir.types import Array, DType, Shape, TensorType
 from graphc.kernel.ir import Buffer, For, Kernel, Load, Parameter, Stmt, Store, Temp, walk
 from graphc.kernel.lower import lower
 from graphc.kernel.program import Branch, Call, Loop, Program, ProgramBuffer, Repeat, Role, Step
@@ -42,6 +42,7 @@ from graphc.ops.elementwise import Elementwise
 from graphc.ops.leaves import Const, Input, Param
 from graphc.ops.linalg import Cholesky, TriangularSolve
 from graphc.ops.lu import Lu, LuDet, LuSolve
+from graphc.ops.pairs import Pairs
 from graphc.ops.rank import Rank
 from graphc.ops.recurrence import Recurrence
 from graphc.ops.reduce import Arg, Reduce
@@ -383,6 +384,11 @@ def _reads_aligned(c: Cluster, v: Node, p: Node) -> bool:
     return len(places) == 1 and reads <= places
 
 
+def _numbers(n: Node) -> int:
+    """How many numbers an element of the operands of a product holds."""
+    return 2 if n.src[0].type.dtype is DType.BF16X2 else 1
+
+
 def cluster_flops(c: Cluster) -> Index:
     """Arithmetic of a kernel: multiplications and additions each count as one."""
     total: Index = 0
@@ -392,9 +398,11 @@ def cluster_flops(c: Cluster) -> Index:
             case Elementwise(row_name=_):
                 work = n.op.row.cost * n.type.elements
             case Contract():
-                work = 2 * product(n.op.sizes(*(s.type for s in n.src)).values())
+                work = 2 * _numbers(n) * product(n.op.sizes(*(s.type for s in n.src)).values())
             case Conv():
-                work = 2 * product((*n.type.shape, *n.src[1].type.shape[2:]))
+                work = 2 * _numbers(n) * product((*n.type.shape, *n.src[1].type.shape[2:]))
+            case Pairs():
+                work = n.src[0].type.elements
             case Reduce() | Arg():
                 work = n.src[0].type.elements
             case Recurrence():

@@ -1,7 +1,7 @@
 """Level 5, dependence: which iterations of a loop may run in another order, or at once.
 
 Two accesses of one buffer *meet* where they may touch the same element.  A loop *separates* the accesses of a
-buffer if no two of its iterations meet; `add=`, `fma=`, `max=`, `min=` and `mul=` may meet, since their
+buffer if no two of its iterations meet; `add=`, `fma=`, `dot=`, `max=`, `min=` and `mul=` may meet, since their
 order is free by the meaning of `Accumulate`.
 
 >>> from graphc.kernel.ir import DType, Literal
@@ -22,7 +22,7 @@ from graphc.ir.types import shape_text
 from graphc.kernel.ir import Accumulate, Alloc, Buffer, For, Let, LetIndex, Load, Stmt, Store, Temp, walk
 from graphc.kernel.ranges import Bounds, least, most, nonnegative
 
-_ADDITIVE = ("add", "fma")
+_ADDITIVE = ("add", "fma", "dot")
 
 
 @dataclass(frozen=True, slots=True)

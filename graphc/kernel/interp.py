@@ -45,6 +45,7 @@ from graphc.kernel.ir import (
     walk,
 )
 from graphc.kernel.program import Branch, Call, Loop, Program, Repeat, Step
+from graphc.ops.bf16 import dot
 from graphc.ops.scalar import PRIMS
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
@@ -139,8 +140,11 @@ def _axis(index: int, size: int) -> int:
     return index
 
 
+_ONES = {DType.BOOL: True, DType.BF16X2: 0xFFFFFFFF}  # all bits: of a pair both are NaN
+
+
 def _fresh(dtype: DType, shape: tuple[int, ...]) -> Array:
-    return np.full(shape, np.nan if dtype.is_float else dtype is DType.BOOL or -1, dtype.numpy)
+    return np.full(shape, np.nan if dtype.is_float else _ONES.get(dtype, -1), dtype.numpy)
 
 
 class _Translation:
@@ -261,6 +265,10 @@ class _Translation:
                 self.globals["f32"] = np.float32
                 return f"f32(float({values[0]}) * float({values[1]}) + float({cell}))"
             return f"{values[0]} * {values[1]} + {cell}"
+        if op == "dot":
+            self.globals["dot"] = dot
+            self.globals["f32"] = np.float32
+            return f"f32(dot({', '.join(values)}, {cell}))"
         if op in ("max", "min"):
             # A NaN wins, whichever side it is on.
             (new,) = values

@@ -8,7 +8,7 @@ stmt    ::= "for" var "in" index ".." index kind? stmt*
           | temp "=" "index" index
           | temp "=" prim atom*
           | "store" buffer "[" index* "]" "," atom
-          | buffer "[" index* "]" ("add="|"mul="|"max="|"min="|"fma=") atom*
+          | buffer "[" index* "]" ("add="|"mul="|"max="|"min="|"fma="|"dot=") atom*
 kind    ::= "parallel" | "vector(" lanes ")" | "unroll"          (none of these: serial)
 buffer  ::= name ":" dtype "[" dim* "]" space?
 space   ::= "register" | "stack" | "scratch"                     (none of these: memory of the caller)
@@ -23,7 +23,8 @@ What a loop kind means.  `vector(n)`: at most n iterations, executed in the lane
 is not the constant n the surplus lanes are masked.  `unroll`: a constant number of iterations, written out.
 `parallel`: iterations are independent, threads share them; where the whole body of a parallel loop is a parallel
 loop, they share the pairs.  `max=` and `min=` propagate NaN; `fma=` adds the product of its two atoms, rounded
-once or twice as the target likes.
+once or twice as the target likes; `dot=` adds the products of the first and of the second members of two words of
+bfloat16 to an f32, rounded after each product or after both.
 
 >>> from graphc.ir.dims import Dim
 >>> x = Buffer("x", DType.F32, (Dim.of("N"),))
@@ -185,7 +186,7 @@ class Store:
         return f"store {self.buffer.name}{shape_text(self.index)}, {self.value}"
 
 
-AccumulateOp: TypeAlias = OneOf["add", "mul", "max", "min", "fma"]
+AccumulateOp: TypeAlias = OneOf["add", "mul", "max", "min", "fma", "dot"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def privatize(kernel: Kernel, loop: str, buffer: str) -> tuple[Kernel, Forward]:
     if not sums or not reduction(found):
         raise edit.error(loop, f"{buffer} is not only accumulated into, in one way")
     first = sums[0]
-    op: AccumulateOp = "add" if first.op == "fma" else first.op
+    op: AccumulateOp = "add" if first.op in ("fma", "dot") else first.op
     target = first.buffer
     parts = Buffer(edit.fresh(f"{buffer}_parts"), target.dtype, (old.extent, *target.shape), Space.SCRATCH)
     zero = Literal(identity(op, target.dtype), target.dtype)

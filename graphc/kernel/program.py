@@ -224,6 +224,7 @@ class Machine:
     l1_bytes: int
     l2_bytes: int
     threads: int
+    bf16: bool = False  # whether it multiplies pairs of bfloat16 (AVX512-BF16)
 
     def lanes(self, dtype: DType) -> int:
         """Elements of a dtype in one vector register."""

@@ -209,7 +209,7 @@ def vector_reduction(
             raise edit.error(loop, f"{name} is more than one cell")
         part = Buffer(edit.fresh(f"{name}_part"), s.buffer.dtype, (lanes,), Space.REGISTER)
         partial[name] = part
-        op: AccumulateOp = "add" if s.op == "fma" else s.op
+        op: AccumulateOp = "add" if s.op in ("fma", "dot") else s.op
         var, lane = edit.fresh("l"), edit.fresh("l")
         zero = Literal(identity(op, part.dtype), part.dtype)
         fill = edit.derive(Store(part, (Dim.of(var),), zero, s.nodes), s)
@@ -287,7 +287,7 @@ def identity(op: AccumulateOp, dtype: DType) -> float | int | bool:
     """The value that `op=` leaves a cell unchanged with."""
     if dtype is DType.BOOL:
         return op in ("mul", "min")
-    if op in ("add", "fma"):
+    if op in ("add", "fma", "dot"):
         return 0.0 if dtype.is_float else 0
     if op == "mul":
         return 1.0 if dtype.is_float else 1

@@ -177,10 +177,12 @@ def types(kernel: Kernel, places: list[Place]) -> None:
             case Store(buffer=b, value=v):
                 _same(place, v.dtype, b.dtype)
             case Accumulate(buffer=b, op=op, args=args):
-                if len(args) != (2 if op == "fma" else 1):
+                if len(args) != (2 if op in ("fma", "dot") else 1):
                     raise place.fault(f"{op}= has {len(args)} operands")
+                if op == "dot":
+                    _same(place, b.dtype, DType.F32)
                 for a in args:
-                    _same(place, a.dtype, b.dtype)
+                    _same(place, a.dtype, DType.BF16X2 if op == "dot" else b.dtype)
 
 
 def _same(place: Place, a: DType, b: DType) -> None:

@@ -3,6 +3,8 @@
 `contract {spec='ij,jk->ik'}` sums over the letters that the result lacks.  Its vjp is a contraction again: the
 upstream with the other operand, onto this operand's letters.
 
+Two operands of bfloat16 pairs (`graphc.ops.pairs`), neighbours along a letter that is summed over, give an f32.
+
 >>> from graphc.ir.node import node
 >>> from graphc.ops.leaves import Input
 >>> a = node(Input("a", TensorType.of("f32", ("N", 784))))
@@ -25,6 +27,8 @@ from graphc.ir.dims import Index
 from graphc.ir.loops import Element, LoopBuilder
 from graphc.ir.node import Node, Op, node
 from graphc.ir.types import Array, DType, TensorType
+from graphc.ops.bf16 import unpacked
+from graphc.ops.pairs import product_of, sum_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,11 @@ class Contract(Op):
         operands, _, result = self.spec.partition("->")
         a, _, b = operands.partition(",")
         return a, b, result
+
+    def summed(self) -> tuple[str, ...]:
+        """The letters that the result lacks."""
+        left, right, result = self.letters()
+        return tuple(letter for letter in dict.fromkeys(left + right) if letter not in result)
 
     def sizes(self, *operands: TensorType) -> dict[str, Index]:
         """The extent of each letter."""
@@ -64,7 +73,9 @@ class Contract(Op):
                         f"cannot contract {a} with {b} by '{self.spec}'",
                         why=f"'{letter}' is {sizes[letter]}, but axis {axis} of operand {position} is {d}",
                     )
-        return TensorType(a.dtype, tuple(sizes[letter] for letter in self.letters()[2]))
+        if a.dtype is DType.BF16X2 and not self.summed():
+            raise DTypeError(f"nothing is summed of pairs in '{self.spec}'")
+        return TensorType(sum_of(a.dtype), tuple(sizes[letter] for letter in self.letters()[2]))
 
     def vjp(self, node_: Node, operand: int, upstream: Node) -> Node | None:
         if not node_.type.dtype.is_float:
@@ -92,6 +103,9 @@ class Contract(Op):
         return operands[1 - operand]
 
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
+        if operands[0].dtype == DType.BF16X2.numpy:
+            members = zip(*map(unpacked, operands), strict=True)
+            return sum(self.evaluate(dims, *given) for given in members)  # type: ignore[return-value]
         return np.asarray(np.einsum(self.spec, *operands, optimize=True), dtype=operands[0].dtype)
 
     def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
@@ -103,7 +117,7 @@ class Contract(Op):
             for x, letters in zip(node.src, (left, right), strict=True):
                 yield b.value(x, tuple(place[letter] for letter in letters))
 
-        summed = [letter for letter in dict.fromkeys(left + right) if letter not in place]
+        summed = self.summed()
         if not summed:  # a product: -0.0 stays what it is, where 0.0 + -0.0 would not be
             return b.prim("mul", *factors())
         zero = 0.0 if node.type.dtype.is_float else 0
@@ -111,5 +125,5 @@ class Contract(Op):
         with ExitStack() as stack:
             for letter in summed:
                 place[letter] = stack.enter_context(b.loop(sizes[letter]))
-            b.accumulate(cell, "fma", *factors())
+            b.accumulate(cell, product_of(node.src[0].type.dtype), *factors())
         return b.read(cell)

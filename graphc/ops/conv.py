@@ -8,6 +8,8 @@ them the operation is closed under its own vjp:
 * to x: the upstream, spread by the stride and padded, convolved with the turned-round w;
 * to w: x convolved with the upstream, stride and dilation exchanged.
 
+Two operands of bfloat16 pairs, neighbours along the channels (`graphc.ops.pairs`), give an f32.
+
 Source: V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep learning (2016).
 
 >>> from graphc.ir.node import node
@@ -32,7 +34,9 @@ from graphc.errors import DTypeError, ShapeError
 from graphc.ir.dims import Index
 from graphc.ir.loops import Element, LoopBuilder
 from graphc.ir.node import Node, Op, node
-from graphc.ir.types import Array, TensorType
+from graphc.ir.types import Array, DType, TensorType
+from graphc.ops.bf16 import unpacked
+from graphc.ops.pairs import product_of, sum_of
 from graphc.ops.views import Pad, Slice, Transpose, flip
 
 
@@ -52,7 +56,7 @@ class Conv(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         x, w = operands
         rank = len(self.strides)
-        if x.dtype != w.dtype or not x.dtype.is_float:
+        if x.dtype != w.dtype or not sum_of(x.dtype).is_float:
             raise DTypeError(f"cannot convolve {x} with {w}", why="both must be of one floating dtype")
         if x.rank != 3 + rank or w.rank != 3 + rank or x.shape[1] != w.shape[0] or x.shape[2] != w.shape[2]:
             raise ShapeError(
@@ -71,7 +75,7 @@ class Conv(Op):
                     fix="pad the input or take a smaller kernel",
                 )
             spatial.append(count)
-        return x.with_shape((x.shape[0], x.shape[1], w.shape[1], *spatial))
+        return TensorType(sum_of(x.dtype), (x.shape[0], x.shape[1], w.shape[1], *spatial))
 
     def vjp(self, node_: Node, operand: int, upstream: Node) -> Node:
         x, w = node_.src
@@ -105,6 +109,9 @@ class Conv(Op):
 
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
         x, w = operands
+        if x.dtype == DType.BF16X2.numpy:
+            members = zip(*map(unpacked, operands), strict=True)
+            return sum(self.evaluate(dims, *given) for given in members)  # type: ignore[return-value]
         counts = [
             (s - d * (k - 1) - 1) // st + 1
             for s, k, st, d in zip(x.shape[3:], w.shape[3:], self.strides, self.dilations, strict=True)
@@ -133,5 +140,6 @@ class Conv(Op):
             window = tuple(
                 s * t + d * k for s, t, d, k in zip(self.strides, place, self.dilations, taps, strict=True)
             )
-            b.accumulate(cell, "fma", b.value(x, (n, g, c, *window)), b.value(w, (g, o, c, *taps)))
+            how = product_of(x.type.dtype)
+            b.accumulate(cell, how, b.value(x, (n, g, c, *window)), b.value(w, (g, o, c, *taps)))
         return b.read(cell)

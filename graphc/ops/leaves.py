@@ -95,8 +95,8 @@ class Const(Op):
     @staticmethod
     def of(value: object, dtype: object = None) -> Const:
         """A constant from anything that `numpy.asarray` takes."""
-        array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype_of(dtype).numpy)
-        array = np.array(array, dtype=dtype_of(array.dtype).numpy, order="C")
+        kind = dtype_of(np.asarray(value).dtype if dtype is None else dtype)
+        array = np.array(value, dtype=kind.numpy, order="C")
         array.flags.writeable = False
         content = f"{array.dtype}{array.shape}".encode() + array.tobytes()
         return Const(array, hashlib.blake2b(content, digest_size=10).hexdigest())
@@ -108,7 +108,8 @@ class Const(Op):
         return hash(self.digest)
 
     def infer(self, *operands: TensorType) -> TensorType:
-        return TensorType.of(self.value.dtype, self.value.shape)
+        pairs = self.value.dtype == DType.BF16X2.numpy
+        return TensorType(DType.BF16X2 if pairs else dtype_of(self.value.dtype), self.value.shape)
 
     def latex(self, *operands: str) -> str:
         if self.value.ndim == 0:
@@ -120,7 +121,7 @@ class Const(Op):
         return self.value
 
     def attributes(self) -> dict[str, object]:
-        if self.value.size <= 16:
+        if self.value.size <= 16 and self.value.dtype != DType.BF16X2.numpy:
             return {"value": self.value.tolist()}
         return {"zlib": base64.b85encode(zlib.compress(self.value.tobytes(), 9)).decode()}
 

@@ -40,6 +40,7 @@ from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param, Variable
 from graphc.ops.linalg import Cholesky, TriangularSolve
 from graphc.ops.lu import Lu, LuDet, LuSolve
+from graphc.ops.pairs import Pairs
 from graphc.ops.rank import Rank
 from graphc.ops.recurrence import Recurrence, RunningArg
 from graphc.ops.reduce import Arg, Reduce
@@ -67,6 +68,7 @@ STRUCTURAL: Mapping[str, tuple[type[Op], int | None]] = {
     "running_argmax": (RunningArg, 1),
     "running_argmin": (RunningArg, 1),
     "rank": (Rank, 1),
+    "bf16_pairs": (Pairs, 1),
     "contract": (Contract, 2),
     "conv": (Conv, 2),
     "window_sum": (Window, 1),

@@ -13,6 +13,7 @@ end, is the whole cost of a primitive.  An elementwise op (`graphc.ops.table`) i
 | compare    | one dtype              | bool             | as on floats                                    |
 | logic      | bool                   | bool             | not defined                                     |
 | select     | bool, then one dtype   | the latter       | `select(c, a, b)` is a where c holds, else b    |
+| pack       | f32                    | bf16x2           | not defined                                     |
 | cast       | any dtype              | the one it names | float to int drops the fraction; what does not  |
 |            |                        |                  | fit becomes the nearest that does; NaN is 0     |
 
@@ -38,10 +39,10 @@ from typing import Literal
 import numpy as np
 
 from graphc.errors import InternalError
-from graphc.ir.types import Array, DType
-from graphc.ops import special
+from graphc.ir.types import DECLARED, Array, DType
+from graphc.ops import bf16, special
 
-Kind = Literal["arithmetic", "rounding", "integer", "function", "compare", "logic", "select", "cast"]
+Kind = Literal["arithmetic", "rounding", "integer", "function", "compare", "logic", "select", "pack", "cast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,16 @@ class Prim:
             "function": common[0].is_float,
             "logic": common[0] is DType.BOOL,
             "select": operands[0] is DType.BOOL,
+            "pack": common[0] is DType.F32,
         }
-        if len(operands) != self.arity or len(set(common)) != 1 or not accepted.get(self.kind, True):
+        if (
+            len(operands) != self.arity
+            or len(set(common)) != 1
+            or not accepted.get(self.kind, common[0] is not DType.BF16X2)
+        ):
             raise InternalError(f"{self.name} does not take ({', '.join(map(str, operands))})")
+        if self.kind == "pack":
+            return DType.BF16X2
         if self.kind == "cast":
             return DType(self.name.removeprefix("cast:"))
         return DType.BOOL if self.kind == "compare" else common[0]
@@ -206,7 +214,9 @@ _TABLE = (
     Prim("or", 2, np.logical_or, "logic", "logical_or", "Or", 1, "a or b, both evaluated"),
     Prim("select", 3, np.where, "select", "where", "Piecewise", 1,
          "b where a holds, else c; both are evaluated, and what is not chosen leaves no trace"),
-    *(Prim(f"cast:{d}", 1, _cast(d), "cast", "", "", 1, f"a as {d}") for d in DType),
+    Prim("pack_bf16", 2, bf16.packed, "pack", "", "", 2,
+         "a and b, each rounded to bfloat16, in one word; what is below 2^-126 becomes 0"),
+    *(Prim(f"cast:{d}", 1, _cast(d), "cast", "", "", 1, f"a as {d}") for d in DECLARED),
 )  # fmt: skip
 
 PRIMS: Mapping[str, Prim] = MappingProxyType({prim.name: prim for prim in _TABLE})

@@ -43,6 +43,7 @@ from graphc.ir.types import Array, Shape
 from graphc.ops.conv import Conv
 from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.leaves import Const
+from graphc.ops.pairs import Pairs
 from graphc.ops.reduce import Reduce
 from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
 from graphc.ops.window import Window, WindowPick, WindowScatter
@@ -294,6 +295,8 @@ def _together(n: Node) -> Iterator[tuple[Axis, Axis]]:
         case Reduce(axes=axes):
             kept = (k for k in range(n.src[0].type.rank) if k not in axes)
             yield from (((n, k), (n.src[0], a)) for k, a in enumerate(kept))
+        case Pairs(axis=axis):
+            yield from (((n, k), (n.src[0], k)) for k in rank if k != axis)
         case Conv():
             x, w = n.src
             yield from (

@@ -9,6 +9,8 @@
 | `control`   | merges and simplifies loops and branches (`graphc.passes.control`)                 |
 | `dead`      | drops updates that change nothing, and says what the outputs no longer need        |
 
+With `precision="bf16"` one more pass follows, `precision` (`graphc.passes.mixed_precision`), and `control` again.
+
 Each pass works on the graph, then on the blocks of its loops and branches.  The tuple is run again until a
 round changes nothing.
 
@@ -38,6 +40,7 @@ from graphc.ir.verify import verify_graph
 from graphc.passes.control import control, inside_blocks
 from graphc.passes.log import Log
 from graphc.passes.merge import merge, report
+from graphc.passes.mixed_precision import mixed_precision
 from graphc.passes.pattern import Match
 from graphc.passes.rewrite import Rule, describe, simplify
 from graphc.passes.rules import GROUPS, RULES
@@ -45,6 +48,9 @@ from graphc.passes.rules_stability import REPLACED
 
 ROUNDS = 4
 """The most rounds that are run; two are usual, and each finds less than the one before."""
+
+PRECISIONS = ("full", "bf16")
+"""What `precision` can be."""
 
 LATER = ("fuse", "layout")
 """Passes of later levels, which read the same `disable`."""
@@ -139,11 +145,18 @@ PIPELINE: tuple[Pass, ...] = (
 """The order of the passes is the order of this tuple."""
 
 
-def optimize(graph: Graph, *, disable: Collection[str] = (), fast: bool = False) -> tuple[Graph, Log]:
+MIXED_PRECISION = Pass("precision", lambda graph, context: mixed_precision(graph, context.log))
+"""The last pass, where products may have operands in bfloat16."""
+
+
+def optimize(
+    graph: Graph, *, disable: Collection[str] = (), fast: bool = False, precision: str = "full"
+) -> tuple[Graph, Log]:
     """Run every pass that is not disabled; each is timed, logged, and its result verified.
 
     `disable` holds names of passes and of rules; `fast` allows rules that may change results (see
-    `graphc.passes.rewrite`).  Raises ArgumentError for a name that is neither.
+    `graphc.passes.rewrite`); `precision="bf16"` rounds the operands of products.  Raises ArgumentError for a name
+    that is neither.
     """
     names = [p.name for p in PIPELINE]
     unknown = sorted(set(disable) - {*names, *LATER, *RULES})
@@ -168,6 +181,10 @@ def optimize(graph: Graph, *, disable: Collection[str] = (), fast: bool = False)
                 current = settled[step.name] = run_pass(step, current, context)
         if current == before:
             break
+    if precision == "bf16":
+        current = run_pass(MIXED_PRECISION, current, context)
+        if "control" not in disable:  # what loops round anew in each step is rounded before them
+            current = run_pass(next(p for p in PIPELINE if p.name == "control"), current, context)
     if "dead" not in disable:
         _report_dead(graph, current, log)
     return current, log

@@ -34,7 +34,7 @@ from graphc.lang.tensor import Parameter, Tensor
 from graphc.passes.fuse import Cluster, fuse
 from graphc.passes.layout import arrange
 from graphc.passes.log import Log
-from graphc.passes.pipeline import optimize
+from graphc.passes.pipeline import PRECISIONS, optimize
 from graphc.passes.specialise import specialised
 from graphc.runtime import kept
 from graphc.runtime.backends import load
@@ -60,6 +60,7 @@ def compile(
     fast: bool = False,
     threads: int | None = None,
     cache: bool = True,
+    precision: str | None = None,
     tune: bool = False,
 ) -> Function:
     """Compile outputs as a function of inputs.
@@ -70,13 +71,31 @@ def compile(
     Named dimensions take their sizes from the arguments, anew at each call; `dims` gives some of them a size for
     good, as in `dims={"N": 64}`: the function then takes only such arguments, and may be faster.
 
+    `precision="bf16"` lets products of float32 arrays (matrix products and convolutions, and those of their
+    gradients) round their operands to bfloat16, of 8 significant bits; sums, and all else, stay in float32.  Weights
+    that are constants are stored so, in half the memory.  Of k terms a sum Σ a·b then has an error of at most
+    (2^-7 + 2^-16 + k·2^-23)·Σ|a·b| + k·2^-126·(1 + max|a| + max|b|); from 2^128 - 2^119 on an operand is infinite.
+    Products that would not be faster for it stay as they are; `fn.log` tells which ones are rounded.
+
     `tune=True` runs each heavy kernel in a few schedules, and takes the fastest, where that beats the one that the
     model of costs chooses by more than noise: about half a second for each kernel, once.  What is found is kept in
     the cache: the next compilation, of this or of another function with the same kernels, measures nothing, and
     results have the same bits from then on.  Named dimensions are taken to be 64, so `dims` goes well with it.
+
+    >>> import graphc as gc, numpy as np
+    >>> x = gc.input("x", (32, 100), "float32")
+    >>> y = gc.compile([x], x @ gc.const(np.full((100, 32), 1.005, "float32")), precision="bf16")
+    >>> float(y(np.ones((32, 100), "float32"))[0, 0])          # 1.005 is 1.0078125 in bfloat16
+    100.78125
     """
     if backend not in BACKENDS:
         raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
+    if precision not in (None, *PRECISIONS):
+        raise ArgumentError(
+            f"unknown precision {precision!r}",
+            why="products are computed in the precision of their operands, or with operands in bfloat16",
+            fix='use "bf16", or "full" or None for the former',
+        )
     if tune and (backend in ("reference", "interpreter") or not isinstance(load(backend), TuningBackend)):
         raise ArgumentError(
             f"the back end {backend!r} cannot be tuned",
@@ -102,8 +121,16 @@ def compile(
     if dims is not None:
         _check_dims(graph, dims)
         graph = specialised(graph, dims)
-    kept_in = default_cache() if cache else None
-    options = _Options(backend, single, frozenset(disable), fast, threads, kept_in, bool(tune))
+    options = _Options(
+        backend,
+        single,
+        frozenset(disable),
+        fast,
+        threads,
+        default_cache() if cache else None,
+        precision or "full",
+        bool(tune),
+    )
     with pause():
         return _made(graph, options)
 
@@ -118,6 +145,7 @@ class _Options:
     fast: bool
     threads: int | None
     cache: DiskCache | None
+    precision: str = "full"
     tune: bool = False
 
 
@@ -126,7 +154,7 @@ def _made(graph: Graph, options: _Options) -> Function:
     backend, single, cache = options.backend, options.single, options.cache
     level = setting("GRAPHC_DEBUG")
     if backend == "reference":
-        optimized, log = optimize(graph, disable=options.disable, fast=options.fast)
+        optimized, log = _optimized(graph, options)
         made = Function(graph, optimized, log, backend=backend, stages=(), single=single, compiled=None)
         report(made, level)
         return made
@@ -177,12 +205,19 @@ def _made(graph: Graph, options: _Options) -> Function:
 def _place(graph: Graph, target: KeepingBackend, options: _Options) -> str | None:
     """The key of a graph in the cache; None where it is not to be kept."""
     identity = target.identity(options.threads)
-    return kept.key(graph, options.backend, identity, sorted(options.disable), options.fast, options.tune)
+    given = sorted(options.disable), options.fast, options.precision, options.tune
+    return kept.key(graph, options.backend, identity, *given)
+
+
+def _optimized(graph: Graph, options: _Options) -> tuple[Graph, Log]:
+    """The graph after level 3."""
+    o = options
+    return optimize(graph, disable=o.disable, fast=o.fast, precision=o.precision)
 
 
 def _lowered(graph: Graph, options: _Options) -> tuple[Graph, Log, tuple[Cluster, ...], Program, Layout]:
     """The levels from the graph to its program."""
-    optimized, log = optimize(graph, disable=options.disable, fast=options.fast)
+    optimized, log = _optimized(graph, options)
     with log.timed("fuse"):
         clusters = fuse(optimized, log, enabled="fuse" not in options.disable)
     with log.timed("layout"):

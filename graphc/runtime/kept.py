@@ -35,7 +35,7 @@ import numpy as np
 from graphc.config import setting
 from graphc.ir.dims import Dim, Index, parse
 from graphc.ir.graph import Graph
-from graphc.ir.types import dtype_of
+from graphc.ir.types import printed_dtype
 from graphc.kernel.assemble import Layout
 from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Branch, Call, Loop, Program, ProgramBuffer, Repeat, Step
@@ -161,7 +161,7 @@ def unpacked(graph: Graph, entry: bytes) -> Kept:
     code = entry[first:at]
     buffers: list[ProgramBuffer] = []
     for name, dtype_name, dims, role, constant in header["buffers"]:
-        dtype, shape, value = dtype_of(dtype_name), tuple(map(_index, dims)), None
+        dtype, shape, value = printed_dtype(dtype_name), tuple(map(_index, dims)), None
         if constant:
             sizes = [int(d) for d in dims]
             value = np.frombuffer(entry, dtype.numpy, math.prod(sizes), at).reshape(sizes).copy()

@@ -7,7 +7,7 @@ import pytest
 
 from graphc.errors import BackendError, InternalError
 from graphc.ir.dims import Dim, Index
-from graphc.ir.types import Array, DType
+from graphc.ir.types import DECLARED, Array, DType
 from graphc.kernel.ir import (
     Accumulate,
     Alloc,
@@ -73,7 +73,7 @@ def operands(name: str) -> list[tuple[DType, ...]]:
     """All dtypes that a primitive takes."""
     prim = PRIMS[name]
     found = []
-    for d in DType:
+    for d in DECLARED:
         dtypes = (BOOL, d, d) if prim.kind == "select" else (d,) * prim.arity
         try:
             prim.result(*dtypes)
@@ -130,8 +130,8 @@ def test_tails_of_known_size(size: int) -> None:
     np.testing.assert_array_equal(run(program, {"x0": x}, {})["y"], -x)
 
 
-@pytest.mark.parametrize("source", DType)
-@pytest.mark.parametrize("target", DType)
+@pytest.mark.parametrize("source", DECLARED)
+@pytest.mark.parametrize("target", DECLARED)
 @pytest.mark.parametrize("lanes", [2, 8])
 def test_conversions_write_and_read_what_is_theirs(source: DType, target: DType, lanes: int) -> None:
     """A found case: LLVM folds a conversion into a masked store of one lane, and stores the wide value."""

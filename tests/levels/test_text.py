@@ -17,7 +17,7 @@ from graphc.ir.dims import Dim
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node, Op, node, toposort
 from graphc.ir.text import graph_text
-from graphc.ir.types import DType, TensorType
+from graphc.ir.types import DECLARED, DType, TensorType
 from graphc.lang.tensor import Tensor
 from graphc.nn import Model
 from graphc.ops.contract import Contract
@@ -29,6 +29,7 @@ from graphc.ops.gather import Gather, ScatterAdd
 from graphc.ops.leaves import Const, Extent, Input, Iota, Param, Variable
 from graphc.ops.linalg import Cholesky, TriangularSolve
 from graphc.ops.lu import Lu, LuDet, LuSolve
+from graphc.ops.pairs import Pairs
 from graphc.ops.rank import Rank
 from graphc.ops.recurrence import Recurrence, RunningArg
 from graphc.ops.reduce import Arg, Reduce
@@ -93,7 +94,7 @@ def _samples() -> dict[str, list[Node]]:
         "param": [node(Param("w_1", TensorType.of("f32", (3, 0)), Variable(np.zeros((3, 0), "f4"))))],
         "const": [
             node(Const.of(value, dtype))
-            for dtype in DType
+            for dtype in DECLARED
             for value in (1, [[0, 1], [1, 1]], np.zeros((2, 0, 3)), np.arange(20) % 2, (big > 0))
         ]
         + [node(Const.of(v, d)) for d in ("f32", "f64") for v in (0.1, -0.0, [np.inf, -np.inf, np.nan], big)]
@@ -101,10 +102,11 @@ def _samples() -> dict[str, list[Node]]:
             node(Const.of([2**63 - 1, -(2**63)])),
             node(Const.of(5e-324)),
             node(Const.of(np.full(99, np.nan))),
+            node(Const.of([1, 2**32 - 1], DType.BF16X2)),
         ],
         "iota": [node(Iota((N, 3), 1, DType.I64)), node(Iota((2 * N + 1,), 0, DType.F32))],
         "extent": [node(Extent(N * ((H + 3) // 2), DType.F64))],
-        "cast": [node(Cast(d), v) for d in DType],
+        "cast": [node(Cast(d), v) for d in DECLARED],
         "reshape": [node(Reshape((N, 144)), x), node(Reshape((3 * N, 1, 48)), x)],
         "transpose": [node(Transpose((3, 0, 2, 1)), x)],
         "expand": [node(Expand((7, N)), v)],
@@ -119,6 +121,7 @@ def _samples() -> dict[str, list[Node]]:
         "concat": [node(Concat(0), v, v, v), node(Concat(0), v)],
         **{kind: [node(Reduce(kind, (0, 3)), x)] for kind in ("sum", "prod", "max", "min")},  # type: ignore[arg-type]
         **{f"arg{kind}": [node(Arg(kind, 1), x)] for kind in ("max", "min")},  # type: ignore[arg-type]
+        "bf16_pairs": [node(Pairs(k), x) for k in (0, 3)],
         "contract": [node(Contract("nchw,nkhw->nck"), x, x)],
         "conv": [node(Conv((2, 1), (1, 3)), image, filters)],
         "window_sum": [node(Window("sum", (2, 2), (1, 2)), x)],
