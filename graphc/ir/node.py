@@ -83,6 +83,10 @@ class Op(ABC):
         """Statements that compute the whole result, for operations that scatter; see `scatters`."""
         raise InternalError(f"{self.label} does not write its result as a whole")
 
+    def written_out(self, node: Node) -> tuple[int, ...]:
+        """For each axis, how many neighbouring elements of the result are computed together, in the same loops."""
+        return ()
+
     scatters: ClassVar[bool] = False  # written by `nest`, so never computed inside another kernel
 
     spoken: ClassVar[tuple[str, ...]] = ()  # attributes that the label says already, as `sum` says its kind

@@ -27,7 +27,8 @@ kernel k0(x: f32[N,4] in, y: f32[N] out)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import product
 from typing import cast
 
 from graphc.errors import InternalError
@@ -120,6 +121,8 @@ class Lowering:
         elif scatters(self.root):
             self.serving.append(self.root)
             self.root.op.nest(self.root, self)
+        elif tile := self._tile():
+            self._nest_in_tiles(tile)
         else:
             self.nest(self.root.type.shape, self._store_roots)
         parameters = tuple(Parameter(b, access) for b, access in self.access.items())
@@ -242,6 +245,37 @@ class Lowering:
                 enter(k + 1)
 
         enter(0)
+
+    def _tile(self) -> dict[int, int]:
+        """The axes of the result that are walked in tiles, with the sizes of these: see `Op.written_out`."""
+        heavy = self.cluster.heavy
+        sizes = heavy.op.written_out(heavy) if heavy is not None else ()
+        if heavy is None or not sizes:
+            return {}
+        kept = (size for size, d in zip(sizes, heavy.type.shape, strict=True) if d != 1)
+        axes = (k for k, d in enumerate(self.root.type.shape) if d != 1)
+        return {k: size for k, size in zip(axes, kept, strict=True) if size != 1}
+
+    def _nest_in_tiles(self, tile: Mapping[int, int]) -> None:
+        """Loops over the tiles, whose elements are written out; what is left at the ends has loops of its own."""
+        shape = self.root.type.shape
+        parts = []
+        for k, size in tile.items():
+            extent = cast(int, shape[k])
+            parts.append([(0, extent // size, size), (extent // size, 1, extent % size)])
+        for chosen in product(*parts):
+            if any(count == 0 or size == 0 for _, count, size in chosen):
+                continue
+            self.loop_prefix = "i"
+            with ExitStack() as stack:
+                part = dict(zip(tile, chosen, strict=True))
+                at: dict[int, Index] = {}
+                for k in self.walk:
+                    first, count, _ = part.get(k, (0, shape[k], 1))
+                    at[k] = tile.get(k, 1) * (first + stack.enter_context(self.loop(count)))
+                for offsets in product(*(range(size) for _, _, size in chosen)):
+                    moved = at | {k: at[k] + o for k, o in zip(tile, offsets, strict=True)}
+                    self._store_roots(tuple(moved[k] for k in range(len(shape))))
 
     def accumulator(self, init: Element) -> Accumulator:
         buffer = Buffer(self.name("a"), cast(Atom, init).dtype, (), Space.REGISTER)

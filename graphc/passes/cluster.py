@@ -24,9 +24,10 @@ from graphc.ops.rank import Rank
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.views import Expand, Reshape, Slice, Transpose, is_unit
 from graphc.ops.window import Window, WindowPick
+from graphc.ops.winograd import WinogradOutput
 from graphc.passes.rows import Rows
 
-HEAVY = (Reduce, Arg, Rank, Contract, Conv, Window, WindowPick, Gather)
+HEAVY = (Reduce, Arg, Rank, Contract, Conv, Window, WindowPick, WinogradOutput, Gather)
 """Operations with loops of their own."""
 
 LARGEST_CLUSTER = 64

@@ -38,6 +38,7 @@ from graphc.ops.rank import Rank
 from graphc.ops.reduce import Arg
 from graphc.ops.views import Expand, Reshape, is_unit
 from graphc.ops.window import Window, WindowPick, WindowScatter
+from graphc.ops.winograd import WinogradInput, WinogradOutput
 from graphc.passes.cluster import (
     HEAVY,
     LARGEST_CLUSTER,
@@ -57,7 +58,7 @@ from graphc.passes.log import Log
 
 __all__ = ["Body", "Cluster", "fuse", "is_alias", "is_free", "is_leaf", "storage"]
 
-REREAD = (Arg, Rank, Contract, Conv, Window, WindowPick, WindowScatter)
+REREAD = (Arg, Rank, Contract, Conv, Window, WindowPick, WindowScatter, WinogradInput, WinogradOutput)
 """Operations that read an element of their operands more than once, so that the operand is worth storing."""
 
 

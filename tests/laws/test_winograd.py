@@ -1,0 +1,169 @@
+"""Convolutions in tiles (`gc.compile(winograd=True)`): exact algebra, and errors within the stated bound."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.ir.graph import Graph
+from graphc.ir.node import node
+from graphc.lang.tensor import Tensor
+from graphc.ops.conv import Conv
+from graphc.ops.views import Reshape
+from graphc.ops.winograd import POINTS, WinogradInput, WinogradOutput, bound, transforms
+from graphc.passes.log import Log
+from graphc.passes.winograd import Tiled, winograd
+from graphc.runtime.function import Function
+
+BACKENDS = ("reference", "interpreter", "llvm")
+Array = np.ndarray
+
+
+@pytest.mark.parametrize("tile", POINTS)
+def test_the_transforms_convolve_exactly(tile: int) -> None:
+    """Aᵀ and Bᵀ are exact in float32; with the exact G, unit filters and unit images give the exact places."""
+    inverse, filters, forward = transforms(tile)
+    for matrix in (inverse, forward):
+        np.testing.assert_array_equal(np.array(matrix), np.array(matrix, "float32"))
+    points = POINTS[tile]
+    apart = [np.prod([p - q for q in points if q != p]) for p in points]
+    exact = [[p**k / d for k in range(3)] for p, d in zip(points, apart, strict=True)]
+    exact.append([Fraction(0), Fraction(0), Fraction(1)])
+    np.testing.assert_allclose(np.array(filters), np.array(exact, float), rtol=1e-15)
+    for i in range(tile):
+        for k in range(3):
+            for j in range(tile + 2):
+                rows = zip(inverse[i], exact, forward, strict=True)
+                assert sum(Fraction(a) * g[k] * Fraction(b[j]) for a, g, b in rows) == (j == i + k)
+
+
+def tiled(x: Tensor, w: Tensor, tile: int, padding: int) -> Tensor:
+    """A convolution in tiles of a size, whether that is faster or not."""
+    y = gc.conv2d(x, w, padding=padding)
+    conv = next(n for n in Graph("f", (), (y.node,)).nodes if isinstance(n.op, Conv))
+    made = Tiled(conv, x.node, (padding, padding), tile).result()
+    return Tensor(node(Reshape(y.node.type.shape), made))
+
+
+def exact(x: Array, w: Array, padding: int) -> Array:
+    """The convolution in float64."""
+    wide = np.pad(x.astype("float64"), [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (2, 3))
+    return np.einsum("nchwij,ocij->nohw", windows, w.astype("float64"), optimize=True)
+
+
+def within_bound(got: Array, x: Array, w: Array, padding: int, tile: int) -> None:
+    wanted = exact(x, w, padding)
+    assert got.shape == wanted.shape and got.dtype == np.float32
+    limit = bound(tile, w.shape[1]) * np.abs(x).max(initial=0) * np.abs(w).sum((1, 2, 3))
+    error = np.abs(got - wanted).max((0, 2, 3), initial=0)
+    assert (error <= limit).all(), (error.max(), limit.min())
+
+
+SHAPES = [(1, 1, 1), (1, 2, 2), (2, 3, 4), (2, 4, 3), (1, 5, 7), (3, 9, 6), (1, 8, 8), (2, 1, 11)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("tile", POINTS)
+def test_every_size_and_padding_is_within_the_bound(tile: int, backend: str) -> None:
+    """Images of one to a few tiles, odd sizes; constant filters in one block, several, and none; the batch named."""
+    draw = np.random.default_rng(tile)
+    filters = [(4, 3), (32, 17), (5, 16)] if backend != "interpreter" else [(4, 3)]
+    for k, (n, height, width) in enumerate(SHAPES):
+        for padding in (0, 1, 2):
+            if min(height, width) + 2 * padding < 3:
+                continue
+            out, inside = filters[(k + padding) % len(filters)]
+            image = draw.standard_normal((n, inside, height, width)).astype("float32")
+            taps = draw.standard_normal((out, inside, 3, 3)).astype("float32")
+            x, w = (
+                gc.input("x", ("N", inside, height, width), "float32"),
+                gc.input("w", taps.shape, "float32"),
+            )
+            constant = gc.compile([x], tiled(x, gc.const(taps), tile, padding), backend=backend)
+            within_bound(constant(image), image, taps, padding, tile)
+            if k % 3 == padding:
+                given = gc.compile([x, w], tiled(x, w, tile, padding), backend=backend)
+                within_bound(given(image, taps), image, taps, padding, tile)
+
+
+def network(x: Tensor, draw: np.random.Generator, channels: int) -> Tensor:
+    """A residual block, pooling and one more convolution: what stands between two convolutions in tiles."""
+
+    def conv(h: Tensor, name: str) -> Tensor:
+        scale = (9 * channels) ** -0.5
+        w = gc.param(name, init=(scale * draw.standard_normal((channels, channels, 3, 3))).astype("float32"))
+        return gc.conv2d(h, w, padding=1) + gc.param(
+            f"b{name}", init=np.linspace(-1, 1, channels, dtype="f4")[:, None, None]
+        )
+
+    h = gc.relu(conv(x, "w1"))
+    h = gc.relu(conv(h, "w2") + x)
+    return conv(gc.max_pool2d(h, 2), "w3")
+
+
+def test_a_network_is_computed_in_tiles_from_one_layer_to_the_next() -> None:
+    draw = np.random.default_rng(0)
+    x = gc.input("x", (1, 64, 17, 22), "float32")
+    y = gc.freeze(network(x, draw, 64))
+    fast, plain = gc.compile([x], y, winograd=True), gc.compile([x], y)
+    assert fast.log.counts()["winograd"] == 3 and "winograd" not in plain.log.counts()
+    assert [b.shape for b in fast.program.buffers].count((1, 17, 22, 64)) == 2  # channels lie innermost
+    image = draw.standard_normal((1, 64, 17, 22)).astype("float32")
+    np.testing.assert_allclose(fast(image), plain(image), rtol=0, atol=2e-5)
+    np.testing.assert_array_equal(fast(image), fast(image))
+    for backend in ("reference", "llvm"):
+        other = gc.compile([x], y, winograd=True, backend=backend, disable=["layout", "fuse"])
+        np.testing.assert_allclose(other(image), plain(image), rtol=0, atol=2e-5)
+
+
+def test_gradients_to_parameters_and_images_are_those_of_the_convolution() -> None:
+    draw = np.random.default_rng(0)
+    x = gc.input("x", ("N", 64, 12, 12), "float32")
+    loss = gc.sum(gc.sin(network(x, draw, 64)))
+    params = [p for p in Graph("f", (), (loss.node,)).nodes if p.op.name == "param"]
+    wrt = [x, *(Tensor(p) for p in params)]
+    outputs = [loss, *gc.grad(loss, wrt)]
+    fast, plain = gc.compile([x], outputs, winograd=True), gc.compile([x], outputs)
+    image = draw.standard_normal((2, 64, 12, 12)).astype("float32")
+    for got, wanted in zip(fast(image), plain(image), strict=True):
+        scale = float(np.abs(wanted).max())
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * scale)
+
+
+def compiled(y: Tensor, x: Tensor) -> Function:
+    return gc.compile([x], y, winograd=True, backend="reference")
+
+
+def test_what_is_no_such_convolution_stays() -> None:
+    """Strides, dilations, groups, other sizes of filters, few channels, float64; and nothing without the option."""
+    for dtype, channels, settings, size in (
+        ("float32", 64, {"stride": 2}, 3),
+        ("float32", 64, {"dilation": 2}, 3),
+        ("float32", 64, {"groups": 2}, 3),
+        ("float32", 64, {}, 5),
+        ("float32", 4, {}, 3),
+        ("float64", 64, {}, 3),
+    ):
+        x = gc.input("x", (1, channels, 16, 16), dtype)
+        w = gc.const(np.ones((channels, channels // settings.get("groups", 1), size, size), dtype))
+        fn = compiled(gc.conv2d(x, w, **settings), x)
+        assert "winograd" not in fn.log.counts(), settings
+    x = gc.input("x", (1, 64, 16, 16), "float32")
+    y = gc.conv2d(x, gc.const(np.ones((64, 64, 3, 3), "float32")))
+    assert "winograd" in compiled(y, x).log.counts()
+    assert "winograd" not in gc.compile([x], y, backend="reference").log.counts()
+
+
+def test_a_convolution_says_how_far_it_may_be_off() -> None:
+    x = gc.input("x", (1, 64, 16, 16), "float32")
+    y = gc.conv2d(x, gc.const(np.ones((64, 64, 3, 3), "float32")), padding=1)
+    log = Log()
+    new = winograd(Graph("f", (x.node,), (y.node,)), log)
+    (event,) = log
+    assert event.equation == (f"x ∗ w = Aᵀ[(G w Gᵀ)·(Bᵀ x B)]A, |error| ≤ {bound(4, 64):.1e}·max|x|·Σ|w|")
+    kinds = [type(n.op) for n in new.nodes]
+    assert kinds.count(WinogradInput) == kinds.count(WinogradOutput) == 1 and Conv not in kinds
