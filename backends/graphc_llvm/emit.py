@@ -34,10 +34,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.errors import InternalError
-from graphc.ir.dims import Index
+from graphc.ir.dims import Index, product
 from graphc.ir.types import DType
 from graphc.kernel.alike import Form
 from graphc.kernel.ir import Kernel, Parameter, walk
+from graphc.kernel.memory import ALIGNMENT
 from graphc.kernel.program import Branch, Call, Loop, Program, Repeat, Step, calls_in
 from graphc_llvm import vector_math
 from graphc_llvm.debug import DebugInfo
@@ -91,7 +92,7 @@ class _ModuleEmitter:
         self._texts: list[str] = []
         self._declared: dict[str, None] = {}
         self._vector_functions: dict[tuple[str, DType, int], None] = {}
-        self._functions: dict[tuple[str, tuple[bool, ...]], tuple[_Function, ...]] = {}
+        self._functions: dict[tuple[str, tuple[bool, ...], tuple[bool, ...]], tuple[_Function, ...]] = {}
         self._names: set[str] = set()
         self._scratch: list[tuple[int, Index]] = []
         self._teams: dict[str, str] = {}
@@ -101,9 +102,10 @@ class _ModuleEmitter:
         calls: list[tuple[tuple[_Function, ...], int]] = []  # of each its functions, and its first scratch
         for c, call in enumerate(self._program.calls):
             repeated = tuple(call.arguments.count(a) > 1 for a in call.arguments)
-            key = (Form.of(call.kernel).key, repeated)
+            roomy = tuple(self._roomy(call, k) for k in range(len(call.arguments)))
+            key = (Form.of(call.kernel).key, repeated, roomy)
             if key not in self._functions:
-                self._functions[key] = self._kernel(call.kernel, repeated, line)
+                self._functions[key] = self._kernel(call.kernel, repeated, roomy, line)
             line += 2 + sum(1 for _ in walk(call.kernel.body))
             functions = self._functions[key]
             calls.append((functions, len(self._scratch)))
@@ -114,8 +116,21 @@ class _ModuleEmitter:
         rest = [*made_once, "\n".join(self._declared), head, self._debug.text()]
         return Module(tuple(self._texts), "\n\n".join(rest), tuple(self._scratch))
 
-    def _kernel(self, kernel: Kernel, repeated: tuple[bool, ...], line: int) -> tuple[_Function, ...]:
-        sites = Sites(kernel)
+    def _roomy(self, call: Call, k: int) -> bool:
+        """Whether an argument is a row that does not fill its last cache line, which nobody else uses."""
+        buffer = self._program.buffers[call.arguments[k]]
+        if buffer.role != "temp" or call.offset(k) != 0 or not buffer.shape:
+            return False
+        row = buffer.shape[-1]
+        return (
+            isinstance(row, int) and product(buffer.shape) == row and row * buffer.dtype.size % ALIGNMENT != 0
+        )
+
+    def _kernel(
+        self, kernel: Kernel, repeated: tuple[bool, ...], roomy: tuple[bool, ...], line: int
+    ) -> tuple[_Function, ...]:
+        given = zip(kernel.parameters, roomy, strict=True)
+        sites = Sites(kernel, frozenset(p.buffer.name for p, room in given if room))
         missing = [d for d in sites.free if d not in self._program.dims]
         if missing:
             raise InternalError(
@@ -364,7 +379,7 @@ def _iterations(w: Writer, ix: Indexer, loop: Site) -> tuple[str, str]:
 
 def _rounded(size: Index) -> Index:
     """Bytes in whole cache lines, so that threads never share one."""
-    return (size + 63) // 64 * 64
+    return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
 
 
 def _attributes(parameter: Parameter, repeated: bool) -> str:
