@@ -33,6 +33,9 @@ class LoopBuilder(Protocol):
     def value(self, node: Node, index: tuple[Index, ...]) -> Element:
         """The element of a node at an index."""
 
+    def remember(self, node: Node, index: tuple[Index, ...], value: Element) -> None:
+        """In the loops that are open now an element of a node is this value."""
+
     def prim(self, name: str, *args: Element) -> Element:
         """Apply a primitive of the scalar alphabet."""
 

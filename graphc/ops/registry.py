@@ -47,6 +47,7 @@ from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.table import ROWS
 from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
 from graphc.ops.window import Window, WindowPick, WindowScatter
+from graphc.ops.winograd import WinogradInput, WinogradOutput
 
 STRUCTURAL: Mapping[str, tuple[type[Op], int | None]] = {
     "iota": (Iota, 0),
@@ -75,6 +76,8 @@ STRUCTURAL: Mapping[str, tuple[type[Op], int | None]] = {
     "window_max": (Window, 1),
     "window_scatter": (WindowScatter, 2),
     "window_pick": (WindowPick, 2),
+    "winograd_input": (WinogradInput, 1),
+    "winograd_output": (WinogradOutput, 1),
     "custom_gradient": (CustomGradient, None),
     "gather": (Gather, 2),
     "scatter_add": (ScatterAdd, 2),

@@ -47,6 +47,7 @@ from graphc.ops.pairs import Pairs
 from graphc.ops.reduce import Reduce
 from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
 from graphc.ops.window import Window, WindowPick, WindowScatter
+from graphc.ops.winograd import WinogradInput, WinogradOutput
 from graphc.passes.fuse import Cluster, is_alias, storage
 from graphc.passes.log import Log
 
@@ -107,12 +108,20 @@ def arrange(
 ) -> dict[Node, Order]:
     """The order of each temporary that is not row-major."""
     convolutions = [n for n in graph.nodes if isinstance(n.op, Conv)]
-    if not enabled or not convolutions:
+    tiled = any(isinstance(n.op, WinogradInput) for n in graph.nodes)
+    if not enabled or not (convolutions or tiled):
         return {}
     axes = Axes(graph)
     known = axes.classes()
     choice = _Choice(graph, clusters, convolutions)
     orders: dict[Node, Order] = {}
+    for members in _channels(graph, axes, known):
+        found = {n: order for n, order in choice.orders(members).items() if n not in orders}
+        orders |= found
+        if stored := tuple(n for n in found if not is_alias(n)):
+            size = members[0][0].type.shape[members[0][1]]
+            text = f"{len(stored)} temporaries have their axis of {size} innermost, as vectors of channels"
+            log.add("layout", "channels-innermost", text, after=stored)
     classes = [known[top] for top in dict.fromkeys(axes.find((n, 0)) for n in convolutions)]
     worth = [(gain(choice, members, choice.orders(members)), members) for members in classes]
     for value, members in sorted(worth, key=lambda w: -w[0]):
@@ -137,6 +146,13 @@ def arrange(
             text = f"{log.name(axis[0])} has its axis of {n.type.shape[2]} innermost, as vectors of filters"
             log.add("layout", "filters-innermost", text, after=(axis[0],))
     return orders
+
+
+def _channels(graph: Graph, axes: Axes, known: Mapping[Axis, list[Axis]]) -> list[list[Axis]]:
+    """The classes of axes that lie innermost in tiles of images, in the order of the graph."""
+    inside = [(n.src[0], 1) for n in graph.nodes if isinstance(n.op, WinogradInput)]
+    out = [(n, 1) for n in graph.nodes if isinstance(n.op, WinogradOutput)]
+    return [known[top] for top in dict.fromkeys(axes.find(axis) for axis in (*inside, *out))]
 
 
 def _origin(axis: Axis) -> Axis:

@@ -45,6 +45,7 @@ from graphc.passes.pattern import Match
 from graphc.passes.rewrite import Rule, describe, simplify
 from graphc.passes.rules import GROUPS, RULES
 from graphc.passes.rules_stability import REPLACED
+from graphc.passes.winograd import winograd as in_tiles
 
 ROUNDS = 4
 """The most rounds that are run; two are usual, and each finds less than the one before."""
@@ -148,9 +149,17 @@ PIPELINE: tuple[Pass, ...] = (
 MIXED_PRECISION = Pass("precision", lambda graph, context: mixed_precision(graph, context.log))
 """The last pass, where products may have operands in bfloat16."""
 
+WINOGRAD = Pass("winograd", lambda graph, context: in_tiles(graph, context.log))
+"""The last pass, where convolutions may be computed in tiles."""
+
 
 def optimize(
-    graph: Graph, *, disable: Collection[str] = (), fast: bool = False, precision: str = "full"
+    graph: Graph,
+    *,
+    disable: Collection[str] = (),
+    fast: bool = False,
+    precision: str = "full",
+    winograd: bool = False,
 ) -> tuple[Graph, Log]:
     """Run every pass that is not disabled; each is timed, logged, and its result verified.
 
@@ -185,6 +194,8 @@ def optimize(
         current = run_pass(MIXED_PRECISION, current, context)
         if "control" not in disable:  # what loops round anew in each step is rounded before them
             current = run_pass(next(p for p in PIPELINE if p.name == "control"), current, context)
+    if winograd:
+        current = run_pass(WINOGRAD, current, context)
     if "dead" not in disable:
         _report_dead(graph, current, log)
     return current, log
