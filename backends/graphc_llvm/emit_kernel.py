@@ -34,6 +34,7 @@ from graphc.kernel.ir import (
     Temp,
 )
 from graphc_llvm import lanes as lanewise
+from graphc_llvm.ahead import Tile
 from graphc_llvm.emit_index import LANE, Affine, Binding, Indexer
 from graphc_llvm.lanes import Lanes, Place
 from graphc_llvm.primitives import combine, identity, primitive
@@ -67,10 +68,11 @@ class KernelEmitter:
         self.ix = Indexer(writer, env)
         self.lanes: Lanes | None = None
         self._allocas: dict[int, str] = {}
+        self._tiles: dict[int, Tile] = {}  # by the line of their reduction
 
     def emit(self, sites: tuple[Site, ...], share: Range | None = None) -> None:
         """All statements in order; `share` bounds the iterations of a parallel loop that is the only one."""
-        for site in sites:
+        for k, site in enumerate(sites):
             self.w.location = self._locate(site.line)
             stmt = site.stmt
             if isinstance(stmt, Load):
@@ -85,6 +87,8 @@ class KernelEmitter:
                 self.env[stmt.temp.name] = self._let_index(site, stmt)
             elif isinstance(stmt, Alloc):
                 self._alloc(site, stmt)
+                if self.lanes is None and (found := Tile.of(sites[k:])) is not None:
+                    self._tiles[found.reduction.line] = found
             elif share is not None:
                 self._shared(site, stmt, share)
             else:
@@ -134,7 +138,9 @@ class KernelEmitter:
         if not guarded and int(bounds.lo) >= int(bounds.hi):
             return
         with self.w.loop(stmt.var, bounds.lo, bounds.hi, guarded) as name:
-            self.env[stmt.var] = Value(name, DType.I64, 1, self.w.depth)
+            turn = self.env[stmt.var] = Value(name, DType.I64, 1, self.w.depth)
+            if site.line in self._tiles:
+                self._tiles[site.line].ask(self.w, self.ix, self.pointers, turn)
             self.emit(site.body)
 
     def _vector(self, site: Site, stmt: For) -> None:

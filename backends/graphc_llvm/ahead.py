@@ -1,0 +1,152 @@
+"""Level 6, memory ahead of time: what a tile reads and writes after its reduction is asked for during it.
+
+The tile is in registers for thousands of cycles; the lines of its bias, mask, residual or momentum, and those that it
+writes, arrive meanwhile: row by row, for a burst of them would hold up the reduction's own loads.  Nothing is
+computed, so the kernel's text does not speak of it.
+
+>>> from graphc.ir.dims import Dim
+>>> from graphc.ir.types import DType
+>>> from graphc.kernel.ir import Buffer, Kernel, Parameter, Temp
+>>> a, x = Buffer("a", DType.F32, (16,), Space.REGISTER), Buffer("x", DType.F32, (64, 16))
+>>> t, u, i, j = Temp("t", DType.F32), Temp("u", DType.F32), Dim.of("i"), Dim.of("j")
+>>> lane = For("j", 0, 16, (Load(t, x, (i, j)), Accumulate(a, (j,), "add", (t,))), Kind.VECTOR, 16)
+>>> last = For("j", 0, 16, (Load(u, a, (j,)), Store(x, (0, j), u)), Kind.VECTOR, 16)
+>>> body = (Alloc(a), For("i", 0, 64, (lane,)), last)
+>>> found = Tile.of(Sites(Kernel("k", (Parameter(x, "inout"),), body)).roots)
+>>> print(found.reduction.stmt, *(site.stmt for site in found.after), sep="; ")
+for i in 0..64; for j in 0..16 vector(16)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from graphc.ir.types import DType
+from graphc.kernel.ir import Accumulate, Alloc, For, Kind, LetIndex, Load, Space, Store
+from graphc_llvm.emit_index import LANE, Affine, Binding, Indexer
+from graphc_llvm.sites import Site, Sites
+from graphc_llvm.writer import Value, Writer
+
+__all__ = ["Sites", "Tile"]
+
+LINE = 64
+"""Bytes that memory delivers at once."""
+
+ROUNDS = 32
+"""Rounds of a reduction that take as long as memory does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The long reduction of a tile of registers, and what is done with the tile then."""
+
+    reduction: Site
+    after: tuple[Site, ...]
+
+    @staticmethod
+    def of(sites: tuple[Site, ...]) -> Tile | None:
+        """The tile whose `alloc` is the first of the sites."""
+        first = sites[0].stmt
+        if not isinstance(first, Alloc) or first.buffer.space is not Space.REGISTER:
+            return None
+        long = [k for k, site in enumerate(sites) if _rounds(site) >= ROUNDS]
+        return Tile(sites[long[-1]], sites[long[-1] + 1 :]) if long else None
+
+    def ask(self, w: Writer, ix: Indexer, pointers: Mapping[str, str], turn: Value) -> None:
+        """In one turn of the reduction, ask for the lines of one row of the unrolled loops that follow."""
+        made = {
+            s.stmt.temp.name
+            for top in self.after
+            for s in _inside(top)
+            if isinstance(s.stmt, Load | LetIndex)
+        }
+        reduction = self.reduction.stmt
+        assert isinstance(reduction, For)
+        for top in self.after:
+            loop = top.stmt
+            if not isinstance(loop, For) or not isinstance(loop.extent, int) or loop.lo != 0:
+                continue
+            rows = loop.extent if loop.kind is Kind.UNROLL else 1
+            turns = reduction.extent if isinstance(reduction.extent, int) else ROUNDS
+            bits = max(0, (turns // rows).bit_length() - 1)
+            row = w.emit(f"ashr i64 {turn.text}, {bits}", "row") if bits else turn.text
+            due = w.emit(f"icmp slt i64 {row}, {rows}")
+            if bits:
+                rest = w.emit(f"and i64 {turn.text}, {(1 << bits) - 1}")
+                due = w.emit(f"and i1 {due}, {w.emit(f'icmp eq i64 {rest}, 0')}")
+            with w.guard(due, "ahead"):
+                found = _Lines(ix, pointers, made)
+                if loop.kind is Kind.UNROLL:
+                    ix.env[loop.var] = Value(row, DType.I64, 1, turn.depth)
+                    for site in top.body:
+                        found.collect(site, 0)
+                else:
+                    found.collect(top, 0)
+                found.write(w)
+
+
+class _Lines:
+    """The lines that contiguous vectors of memory touch."""
+
+    def __init__(self, ix: Indexer, pointers: Mapping[str, str], made: set[str]) -> None:
+        self.ix, self.pointers, self.made = ix, pointers, made
+        self.found: dict[tuple[object, ...], tuple[str, DType, Affine, bool]] = {}
+
+    def collect(self, site: Site, lanes: int) -> None:
+        """Those of a site; `lanes` are those of the vector loop around it."""
+        stmt, env = site.stmt, self.ix.env
+        if isinstance(stmt, For):
+            if not isinstance(stmt.extent, int) or not isinstance(stmt.lo, int):
+                return
+            bindings: tuple[Binding, ...] = ()
+            if stmt.kind is Kind.VECTOR and not lanes:
+                bindings, lanes = (LANE,), stmt.extent
+            elif stmt.kind is Kind.UNROLL:
+                bindings = tuple(range(stmt.lo, stmt.lo + stmt.extent))
+            for binding in bindings:
+                env[stmt.var] = binding
+                for inner in site.body:
+                    self.collect(inner, lanes)
+        elif isinstance(stmt, Load | Store) and stmt.buffer.space is Space.MEMORY and lanes:
+            offset = self.ix.affine(site.offset) if self._known(site) else None
+            if offset is not None and offset.constant_stride == 1:
+                size = stmt.buffer.dtype.size
+                for k in range(0, lanes, LINE // size):
+                    self._add(stmt, Affine(offset.constant + k, offset.uniform, offset.stride))
+
+    def _add(self, stmt: Load | Store, offset: Affine) -> None:
+        base = self.pointers[stmt.buffer.name]
+        key = (base, offset.constant, *sorted(offset.uniform.items()))
+        writes = isinstance(stmt, Store) or (key in self.found and self.found[key][3])
+        self.found[key] = base, stmt.buffer.dtype, offset, writes
+
+    def _known(self, site: Site) -> bool:
+        """Whether the offset does not depend on data, nor on anything else that comes later."""
+        atoms = {a for _, atoms in site.offset for a in atoms}
+        return all(isinstance(a, str) and a not in self.made and a in self.ix.env for a in atoms)
+
+    def write(self, w: Writer) -> None:
+        for base, dtype, offset, writes in self.found.values():
+            pointer, _ = self.ix.pointer(base, dtype, offset)
+            w.do(w.call("llvm.prefetch.p0", "void", f"ptr {pointer}", f"i32 {int(writes)}", "i32 3", "i32 1"))
+
+
+def _rounds(site: Site) -> int:
+    """How often the innermost loop of a reduction runs, at least; 0 of anything else."""
+    rounds, loops = 1, 0
+    while isinstance(site.stmt, For) and site.stmt.kind is Kind.SERIAL:
+        extent = site.stmt.extent
+        rounds, loops = rounds * (extent if isinstance(extent, int) else ROUNDS), loops + 1
+        if len(site.body) != 1:
+            break
+        site = site.body[0]
+    return rounds if loops and any(isinstance(s.stmt, Accumulate) for s in _inside(site)) else 0
+
+
+def _inside(site: Site) -> Iterator[Site]:
+    stack = [site]
+    while stack:
+        site = stack.pop()
+        yield site
+        stack.extend(site.body)

@@ -1,0 +1,56 @@
+"""What a tile needs after its reduction is asked for while that runs: each line of each array, and nothing else."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.runtime.function import Function
+
+
+def asked(fn: Function) -> dict[str, set[str]]:
+    """The arrays that are asked for, each with the ways in which: to be read ("0"), to be written ("1")."""
+    found: dict[str, set[str]] = {}
+    for text in fn.stage("llvm").split("define ")[1:]:
+        base = {p: p for p in re.findall(r"ptr[a-z ]* %(\w+)", text.splitlines()[0])}
+        for name, source in re.findall(r"%([\w.]+) = getelementptr \w+, ptr %([\w.]+),", text):
+            if source in base:
+                base[name] = base[source]
+        for name, way in re.findall(r"@llvm.prefetch.p0\(ptr %([\w.]+), i32 (\d)", text):
+            found.setdefault(base[name], set()).add(way)
+    return found
+
+
+def test_the_operands_of_what_follows_are_asked_for() -> None:
+    x, w, r = (gc.input(name, (128, 128), "float32") for name in "xwr")
+    fn = gc.compile([x, w, r], [gc.tanh(x @ w) + r], threads=1)
+    (target,) = (b.name for b in fn.program.buffers if b.role == "output")
+    assert asked(fn) == {"r": {"0"}, target: {"1"}}
+
+
+def test_what_is_replaced_is_asked_for_to_be_written() -> None:
+    x, g = gc.input("x", (128, 128), "float32"), gc.input("g", (128, 128), "float32")
+    w = gc.param("w", (128, 128), "float32", init=np.zeros((128, 128), np.float32))
+    fn = gc.compile([x, g], [], updates={w: w - x.T @ g}, threads=1)
+    assert asked(fn) == {"w": {"1"}}
+
+
+@pytest.mark.parametrize("rows", [1, 7, 31, 100])
+def test_rows_that_tiles_leave_over_are_right(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    a, b, c = (rng.standard_normal(s).astype(np.float32) for s in ((rows, 64), (64, 50), (rows, 50)))
+    x, w, r = (
+        gc.input("x", a.shape, "float32"),
+        gc.input("w", b.shape, "float32"),
+        gc.input("r", c.shape, "float32"),
+    )
+    fn = gc.compile([x, w, r], x @ w + r)
+    np.testing.assert_allclose(fn(a, b, c), a @ b + c, rtol=1e-5, atol=1e-5)
+
+
+def test_short_reductions_ask_for_nothing() -> None:
+    x, w, r = (gc.input(name, s, "float32") for name, s in (("x", (64, 8)), ("w", (8, 64)), ("r", (64, 64))))
+    assert not asked(gc.compile([x, w, r], x @ w + r, threads=1))
