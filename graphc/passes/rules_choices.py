@@ -108,6 +108,7 @@ def singular(row_name: str) -> tuple[Singular, ...]:
     return tuple(found)
 
 
+@functools.cache
 def _primitive(row: Row, k: int) -> Body:
     return row.local_body(k).inlined(lambda name: row_named(name).body)
 
