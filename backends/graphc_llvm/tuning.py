@@ -87,7 +87,7 @@ def tune(program: Program, *, fast: bool, machine: Machine, cache: CodeCache | N
             found[name] = kept
             tables.append(f"{call.kernel.name}\n  {form.text(str(kept))}  <- kept")
             continue
-        search = Search(form, program, call, machine, fast)
+        search = Search(form, program, call, machine, fast, BUDGET)
         chosen = search.run()
         if chosen is None:
             continue
@@ -150,7 +150,7 @@ class Search:
     call: Call
     machine: Machine
     fast: bool
-    budget: float = BUDGET
+    budget: float
     count: int = COUNT
     trials: list[Trial] = field(default_factory=list)
 
