@@ -36,6 +36,18 @@ def test_a_bound_call_reads_and_writes_in_place(backend: str) -> None:
     assert repr(bound) == "<bound call of main>"
 
 
+@pytest.mark.parametrize("rows", [0, 1, 3, 1000])
+def test_results_begin_with_a_cache_line(rows: int) -> None:
+    x = gc.input("x", ("N", 3), "float32")
+    bound = gc.compile([x], [x * 2.0, gc.sum(x), x > 0.0]).bind(np.ones((rows, 3), "float32"))
+    found = bound()
+    assert [a.shape for a in found] == [(rows, 3), (), (rows, 3)]
+    assert [a.dtype for a in found] == [np.float32, np.float32, np.bool_]
+    for a in found:
+        assert a.flags.writeable and a.flags.c_contiguous and a.ctypes.data % 64 == 0
+    assert found[1] == 3 * rows
+
+
 def test_one_output(backend: str) -> None:
     x = gc.input("x")
     fn = gc.compile([x], x * x, backend=backend)
