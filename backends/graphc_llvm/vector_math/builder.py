@@ -26,6 +26,7 @@ from __future__ import annotations
 import copy
 import itertools
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final, Literal
@@ -298,7 +299,7 @@ def at_least(x: Value, bound: float) -> Value:
     return select(x < bound, bound, x)
 
 
-def horner(x: Value, coefficients: tuple[float, ...]) -> Value:
+def horner(x: Value, coefficients: Sequence[Value | float]) -> Value:
     """The polynomial with these coefficients, highest power first, one fma per power."""
-    first: Value = x.body.real(coefficients[0])
+    first = x._lift(coefficients[0])
     return reduce(lambda p, c: fma(p, x, c), coefficients[1:], first)

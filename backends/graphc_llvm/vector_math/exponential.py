@@ -1,9 +1,9 @@
-"""Level 6: exp, expm1, tanh and sigmoid as vector arithmetic.
+"""Level 6: exp, expm1, tanh, sigmoid and silu as vector arithmetic.
 
     exp     x = k·ln 2 + r, |r| ≤ ½ ln 2;   e^x = 2^k · e^r
     expm1   the same reduction;             e^x - 1 = 2^k·(e^r - 1) + (2^k - 1)
     tanh    |x| < 1 (f64: 5/8): x + x³·P(x²); else 1 - 2 / (e^2|x| + 1)
-    sigmoid f32: 1 / (1 + e^-x), in f64;  f64: (1 or e) / (1 + e), e = e^-|x|
+    sigmoid 1 / (1 + e^-x), the divisor as a head and a rest;   silu x·sigmoid x
 
 Reduction by k·ln 2 in two parts: Cody & Waite, Software Manual for the Elementary Functions (1980), ch. 6;
 with a fused multiply-add the first step is exact even for a full-width high part. k is found by adding
@@ -62,6 +62,8 @@ class _Constants(_Exponential):
     """P with tanh x = x + x³·P(x²), highest power first."""
     tanh_one: float
     """Above this, tanh x rounds to 1."""
+    silu_zero: float
+    """Below this, x·e^x rounds to zero."""
 
 
 _CONSTANTS: Final = {
@@ -90,6 +92,7 @@ _CONSTANTS: Final = {
             -0.33333295583724976,
         ),
         tanh_one=9.25,
+        silu_zero=-110.5,
     ),
     "f64": _Constants(
         log2_e=1.4426950408889634,
@@ -126,6 +129,7 @@ _CONSTANTS: Final = {
             -0.33333333333333315,
         ),
         tanh_one=19.5,
+        silu_zero=-753.0,
     ),
 }
 
@@ -232,31 +236,61 @@ def expm1(x: Value) -> Value:
 
 
 def tanh(x: Value) -> Value:
-    """tanh x: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) elsewhere; the sign is copied."""
+    """tanh x: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) elsewhere; the sign is copied.
+
+    Both have the form y + y·z·P(z), with other coefficients: one polynomial, of chosen coefficients, serves both.
+    """
     c = _CONSTANTS[x.body.format.dtype]
     a = absolute(x)
-    square = a * a
-    near = fma(a * square, horner(square, c.tanh_tail), a)
+    near = a < c.tanh_split
     clamped = at_most(a, c.tanh_one)
     r, k, n = _reduce(clamped + clamped, x.body.format.bias)
-    r = fma(k, -c.ln2_low, r)
+    if x.body.format.dtype == "f64":
+        # In f32 the low part of ln 2 is 3e-9 of the high one, and where k is large the quotient is small beside 1.
+        r = fma(k, -c.ln2_low, r)
+    y, z = select(near, a, r), select(near, a * a, r)
+    missing = (0.0,) * (len(c.tanh_tail) - len(c.exp_tail))
+    coefficients = [select(near, *both) for both in zip(c.tanh_tail, (*missing, *c.exp_tail), strict=True)]
+    y = fma(y * z, horner(z, coefficients), y)
     scale = _power_of_two(n)
     # e^2|x| + 1 as 2^k·(e^r - 1) + (2^k + 1): one rounding fewer than a finished exponential.
-    e_r_minus_1 = fma(r * r, horner(r, c.exp_tail), r)
-    denominator = fma(scale, e_r_minus_1, scale + 1.0)
-    return copysign(select(a < c.tanh_split, near, 1.0 - 2.0 / denominator), x)
+    return copysign(select(near, y, 1.0 - 2.0 / fma(scale, y, scale + 1.0)), x)
 
 
 def sigmoid(x: Value) -> Value:
     """1 / (1 + e^-x)."""
-    if x.body.format.precision == "wide":
-        # Below -104 the result is less than half of the smallest f32; above 40 it is 1.
-        return 1.0 / (exp_normal(at_least(at_most(-x, 110.0), -40.0)) + 1.0)
-    e = exp(-absolute(x))
-    return select(x < 0.0, e, 1.0) / (e + 1.0)
+    return _logistic(x) * _unit(x)
 
 
 def silu(x: Value) -> Value:
     """x / (1 + e^-x); -0 from where it underflows to -∞."""
-    least = -110.0 if x.body.format.precision == "wide" else -760.0
-    return at_least(x, least) * sigmoid(x)
+    quotient, unit, negative = _logistic(x), _unit(x), x < 0.0
+    # The product comes first where the quotient may be subnormal after it, and last where it may overflow.
+    least = at_least(x, _CONSTANTS[x.body.format.dtype].silu_zero)
+    first = least * select(negative, quotient, quotient * unit)
+    return first * select(negative, unit, 1.0)
+
+
+def _unit(x: Value) -> float:
+    """What stands for 1 in the quotient of a logistic function, so that its divisor does not overflow."""
+    return 2.0**-x.body.format.bits
+
+
+def _logistic(x: Value) -> Value:
+    """1 / (unit·(1 + e^-x)), rounded little more than once.
+
+    The divisor is (S + 1) + S·p, where e^-x = S·(1 + p) and S is a power of two: a head, and the exact rest of its
+    two roundings (Dekker's fast two-sum), which one step of Newton's brings into the quotient.
+    """
+    c, one = _CONSTANTS[x.body.format.dtype], _unit(x)
+    clamped = at_least(at_most(-x, -c.silu_zero), c.minus_one)
+    r, k, n = _reduce(clamped, x.body.format.bias - x.body.format.bits)
+    r = fma(k, -c.ln2_low, r)
+    p = fma(r * r, horner(r, c.exp_tail), r)
+    scale = _power_of_two(n)
+    whole = scale + one
+    larger, smaller = at_least(scale, one), at_most(scale, one)
+    head = fma(scale, p, whole)
+    rest = fma(scale, p, whole - head) + (smaller - (whole - larger))
+    quotient = 1.0 / head
+    return fma(fma(-quotient, rest, fma(-quotient, head, 1.0)), quotient, quotient)
