@@ -63,6 +63,7 @@ class Costs:
 
     def __init__(self, nest: Nest, machine: Machine) -> None:
         self.nest, self.machine = nest, machine
+        self.temps: dict[str, frozenset[str]] = {}
         self.unit = unit_lanes((nest.loops[0],), machine)
         self.outer = {f.var: f.extent for f in nest.loops}
         self.inner = {f.var: f.extent for c in nest.chains for f in c.loops}
@@ -86,11 +87,17 @@ class Costs:
     def _in_memory(self, s: Stmt) -> bool:
         return isinstance(s, Load | Store | Accumulate) and s.buffer.space is Space.MEMORY
 
+    def _unknown(self, var: str) -> frozenset[str]:
+        """The temporaries that differ between iterations of a loop."""
+        if var not in self.temps:
+            self.temps[var] = varying(self.nest.loops[0].body, var)
+        return self.temps[var]
+
     def _touch(self, s: Stmt, inside: tuple[For, ...]) -> Touch:
         assert isinstance(s, Load | Store | Accumulate)
         strides: dict[str, int] = {}
         for f in (*self.nest.loops, *inside):
-            unknown = varying(self.nest.loops[0].body, f.var)
+            unknown = self._unknown(f.var)
             total: Index = 0
             for e, stride in zip(s.index, s.buffer.strides(), strict=True):
                 c = coefficient(e, f.var)
