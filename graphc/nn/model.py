@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -53,7 +53,7 @@ from graphc.nn.metrics import Metric, metric_of, numbered
 from graphc.nn.optimizers import Optimizer, optimizer_of
 from graphc.nn.summary import Summary, summarise
 from graphc.nn.training import Runner, measure, train
-from graphc.runtime.compile import BACKENDS, compile
+from graphc.runtime.compile import BACKENDS, check_precision, compile
 from graphc.runtime.function import Function
 
 
@@ -78,8 +78,7 @@ class Model:
         self._inference = for_inference(outputs)
         self.weights = parameters_of(toposort([self._inference.node]))
         self.backend = "llvm"
-        self._threads: int | None = None
-        self._fast = False
+        self._options: Mapping[str, Any] = {}  # of `gc.compile`
         self._functions: dict[str, Function] = {}
         self.optimizer: Optimizer | None = None
         self.targets: Tensor | None = None
@@ -104,14 +103,17 @@ class Model:
         *,
         threads: int | None = None,
         fast: bool = False,
+        precision: str | None = None,
     ) -> None:
         """Say how to train: builds the loss, its gradient and the updates, all as one graph.
 
         `loss` and `metrics` are names, or functions of (targets, outputs) that give a scalar.  `backend`,
-        `threads` and `fast` are those of `gc.compile`.  A loss that is surely a mistake is warned of: see `gc.lint`.
+        `threads`, `fast` and `precision` are those of `gc.compile`.  A loss that is surely a mistake is warned of: see
+        `gc.lint`.
         """
         if backend not in BACKENDS:
             raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
+        check_precision(precision)
         chosen, rule = loss_of(loss), optimizer_of(optimizer)
         watched = numbered(metric_of(m, chosen) for m in metrics)
         self._check_logits(chosen)
@@ -129,7 +131,8 @@ class Model:
         for layer, seen in self._observed.items():
             updates.update(layer.updates([tuple(map(Tensor, nodes)) for nodes in seen]))
         # Only now, when nothing can fail any more, the model changes.
-        self.backend, self._threads, self._fast = backend, threads, fast
+        self.backend = backend
+        self._options = {"threads": threads, "fast": fast, "precision": precision}
         self.optimizer, self.targets, self._loss, self._metrics = rule, targets, chosen, watched
         self._training, self._testing, self._updates = training, testing, updates
         self._functions = {}
@@ -270,7 +273,7 @@ class Model:
         with the running mean and variance of now.  The layers that change get parameters of their own.
         """
         model = Model(self.inputs, folded(self.outputs), self.name)
-        model.backend, model._threads, model._fast = self.backend, self._threads, self._fast
+        model.backend, model._options = self.backend, self._options
         return model
 
     @operation
@@ -312,8 +315,7 @@ class Model:
                 updates=updates,
                 backend=self.backend,
                 name=name,
-                threads=self._threads,
-                fast=self._fast,
+                **self._options,
             )
         return self._functions[name]
 

@@ -97,12 +97,7 @@ def compile(
     """
     if backend not in BACKENDS:
         raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
-    if precision not in (None, *PRECISIONS):
-        raise ArgumentError(
-            f"unknown precision {precision!r}",
-            why="products are computed in the precision of their operands, or with operands in bfloat16",
-            fix='use "bf16", or "full" or None for the former',
-        )
+    check_precision(precision)
     if tune and (backend in ("reference", "interpreter") or not isinstance(load(backend), TuningBackend)):
         raise ArgumentError(
             f"the back end {backend!r} cannot be tuned",
@@ -141,6 +136,16 @@ def compile(
     )
     with pause():
         return _made(graph, options)
+
+
+def check_precision(precision: object) -> None:
+    """Raises ArgumentError for what is no precision."""
+    if precision not in (None, *PRECISIONS):
+        raise ArgumentError(
+            f"unknown precision {precision!r}",
+            why="products are computed in the precision of their operands, or with operands in bfloat16",
+            fix='use "bf16", or "full" or None for the former',
+        )
 
 
 @dataclass(frozen=True, slots=True)

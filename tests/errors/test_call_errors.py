@@ -105,6 +105,13 @@ ArgumentError: unknown back end 'metal'
                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   fix: use one of llvm, cuda, reference, interpreter
 """,
+    "unknown precision": """
+ArgumentError: unknown precision 'half'
+  model.py:4   g = gc.compile([x, y], f, precision="half")
+                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  why: products are computed in the precision of their operands, or with operands in bfloat16
+  fix: use "bf16", or "full" or None for the former
+""",
     "no threads": """
 ArgumentError: threads must be 1 or more, or None for all cores, not 0
   model.py:4   g = gc.compile([x, y], f, threads=0)
