@@ -59,7 +59,7 @@ from graphc.kernel.ir import (
 from graphc.kernel.rows import walk_rows
 from graphc.ops.scalar import PRIMS
 from graphc.passes.cluster import Cluster, scatters
-from graphc.passes.layout import BLOCK, Order, stored_index, stored_shape
+from graphc.passes.layout import BLOCK, Order, filters, stored_index, stored_shape
 
 
 def lower(
@@ -226,8 +226,9 @@ class Lowering:
         if all(len(order) == len(n.type.shape) for n, order in self.blocked.items()):
             return set()
         heavy = self.cluster.heavy
-        assert heavy is not None
-        place = sum(d != 1 for d in heavy.type.shape[:2])
+        found = filters(heavy) if heavy is not None else None
+        assert heavy is not None and found is not None
+        place = sum(d != 1 for d in heavy.type.shape[: found[1]])
         return {[k for k, d in enumerate(self.root.type.shape) if d != 1][place]}
 
     def nest(self, shape: tuple[Index, ...], body: Callable[[tuple[Index, ...]], None]) -> None:

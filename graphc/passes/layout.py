@@ -15,8 +15,10 @@ operations: `Axes` is a partition of all axes of all nodes into those that are w
 | moves of elements                               | row-major arrays with the axis, in kernels that have moved ones |
 
 The axis is moved where that costs less.  Elsewhere constant filters are stored with their own axis innermost, and
-one vector holds the same place of several results.  A reshape renames a buffer: where it merges or splits the axis,
-the buffer stays row-major.
+one vector holds the same place of several results; the temporaries that such convolutions make and read have their
+channels innermost, so that vectors are stored whole and what is read for one place lies together.  Constant columns
+that few rows are multiplied by lie in blocks too: memory delivers one stream, not lines far apart.  A reshape renames a
+buffer: where it merges or splits the axis, the buffer stays row-major.
 
 >>> import graphc as gc
 >>> from graphc.passes.fuse import fuse
@@ -31,7 +33,7 @@ tanh f32[64,50,14,14] (1, 2, 3, 0)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import TypeAlias
 
 import numpy as np
@@ -40,22 +42,17 @@ from graphc.ir.dims import Index, product
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ir.types import Array, Shape
+from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
-from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.leaves import Const
-from graphc.ops.pairs import Pairs
-from graphc.ops.reduce import Reduce
-from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
-from graphc.ops.window import Window, WindowPick, WindowScatter
 from graphc.ops.winograd import WinogradInput, WinogradOutput
+from graphc.passes.axes import Axes, Axis, matched, origin
 from graphc.passes.fuse import Cluster, is_alias, storage
 from graphc.passes.log import Log
 
 Order: TypeAlias = tuple[int, ...]
 """Axes in the order in which they lie in memory, the innermost last.  An axis that is listed twice lies in blocks of
 BLOCK elements: first the number of the block, last the place in it."""
-
-Axis: TypeAlias = tuple[Node, int]
 
 LANES = 64
 """Bytes of a vector; a loop that fills half of one costs half."""
@@ -65,6 +62,10 @@ ROWS = 0.85
 
 ACROSS = 4.0
 """Operations that it costs to add up the lanes of one element of the result."""
+
+FEW = 4
+"""Rows that are multiplied by constant columns of which each is read once, or so few times that it has to be as
+quick as memory."""
 
 BLOCK = 32
 """Filters in one block of constants: what a kernel reads for them lies in one stream."""
@@ -108,8 +109,8 @@ def arrange(
 ) -> dict[Node, Order]:
     """The order of each temporary that is not row-major."""
     convolutions = [n for n in graph.nodes if isinstance(n.op, Conv)]
-    tiled = any(isinstance(n.op, WinogradInput) for n in graph.nodes)
-    if not enabled or not (convolutions or tiled):
+    others = any(isinstance(n.op, WinogradInput) or filters(n) is not None for n in graph.nodes)
+    if not enabled or not (convolutions or others):
         return {}
     axes = Axes(graph)
     known = axes.classes()
@@ -132,19 +133,39 @@ def arrange(
             size = members[0][0].type.shape[members[0][1]]
             text = f"{len(stored)} temporaries have their axis of {size} innermost, as vectors of images"
             log.add("layout", "images-innermost", text, after=stored)
-    for n in convolutions:
-        axis = _origin((n.src[1], 1))
-        if (
-            _packs(n, axis)
-            and axis[0] not in orders
-            and not any(x in orders for x in choice.reads.get(n, ()))
-        ):
-            others = tuple(k for k in range(axis[0].type.rank) if k != axis[1])
-            filters = axis[0].type.shape[axis[1]]
-            blocks = filters % BLOCK == 0 and filters != BLOCK and len(choice.kernels[axis[0]]) == 1
-            orders[axis[0]] = (axis[1], *others, axis[1]) if blocks else (*others, axis[1])
-            text = f"{log.name(axis[0])} has its axis of {n.type.shape[2]} innermost, as vectors of filters"
-            log.add("layout", "filters-innermost", text, after=(axis[0],))
+    return _constants(graph, choice, axes, orders, log)
+
+
+def _constants(
+    graph: Graph, choice: _Choice, axes: Axes, moved: Mapping[Node, Order], log: Log
+) -> dict[Node, Order]:
+    """All orders: those so far, of constant filters in vectors, and of temporaries that such vectors make and read."""
+    packed: dict[Node, Axis] = {}
+    users: dict[Node, list[Node]] = {}
+    for n in graph.nodes:
+        for operand in n.src:
+            users.setdefault(operand, []).append(n)
+        found = filters(n)
+        if found is None or found[0][0] in choice.renamed or found[0][0] in choice.fixed:
+            continue
+        lanes = {axes.find((x, moved[x][-1])) for x in choice.reads[n] if x in moved}
+        if not isinstance(n.op, Conv) or axes.find((n, 0)) not in lanes:
+            packed[n] = found[0]
+    orders = dict(moved) | _temporaries(choice, axes, packed, moved, log)
+    for n, (node, place) in packed.items():
+        if node in orders:
+            continue
+        others = [k for k in range(node.type.rank) if k != place]
+        if isinstance(n.op, Conv) and any(x in orders for x in choice.reads[n]):
+            channels = origin((n.src[1], 2))
+            others.sort(key=lambda k, end=channels, held=node: (held, k) == end)  # type: ignore[misc]
+        count = node.type.shape[place]
+        blocks = count % BLOCK == 0 and count != BLOCK and _alone(node, n, users)
+        if isinstance(n.op, Contract) and not blocks:
+            continue
+        orders[node] = (place, *others, place) if blocks else (*others, place)
+        text = f"{log.name(node)} has its axis of {count} innermost, as vectors of filters"
+        log.add("layout", "filters-innermost", text, after=(node,))
     return orders
 
 
@@ -155,22 +176,67 @@ def _channels(graph: Graph, axes: Axes, known: Mapping[Axis, list[Axis]]) -> lis
     return [known[top] for top in dict.fromkeys(axes.find(axis) for axis in (*inside, *out))]
 
 
-def _origin(axis: Axis) -> Axis:
-    """The axis that views show at the same index, of the node that they view."""
-    while isinstance(axis[0].op, (Reshape, Transpose, Expand)):
-        behind = next((b for a, b in _together(axis[0]) if a == axis), None)
-        if behind is None:
-            break
-        axis = behind
-    return axis
+def _temporaries(
+    choice: _Choice, axes: Axes, packed: Mapping[Node, Axis], moved: Mapping[Node, Order], log: Log
+) -> dict[Node, Order]:
+    """The orders of temporaries with their channels innermost.
+
+    Vectors of filters are stored as whole vectors then, and what a convolution reads for one place lies together.
+    """
+    orders: dict[Node, Order] = {}
+    known = axes.classes()
+    for top in dict.fromkeys(axes.find((n, 2)) for n in packed if isinstance(n.op, Conv)):
+        members = known[top]
+        size, held = members[0][0].type.shape[members[0][1]], set(members)
+        if not isinstance(size, int) or size < LANES // members[0][0].type.dtype.size:
+            continue
+
+        def fit(n: Node, held: Set[Axis] = held) -> bool:
+            heavy = (c.heavy for c in choice.kernels.get(storage(n), ()))
+            convolutions = [m for m in heavy if m is not None and isinstance(m.op, Conv)]
+            return all(m in packed and ((m, 2) in held or (m.src[0], 2) in held) for m in convolutions)
+
+        found = {n: o for n, o in choice.orders(members).items() if fit(n) and n not in moved}
+        if found and not any(n in orders for n in found):
+            orders |= found
+            stored = tuple(n for n in found if not is_alias(n))
+            text = f"{len(stored)} temporaries have their axis of {size} innermost, as vectors of channels"
+            log.add("layout", "channels-innermost", text, after=stored)
+    return orders
 
 
-def _packs(n: Node, axis: Axis) -> bool:
-    """Whether an axis is that of the filters, in an array of constants that is better stored with it innermost."""
-    node, place = axis
-    filters = n.type.shape[2]
-    enough = isinstance(filters, int) and filters >= LANES // n.type.dtype.size // 2
-    return enough and isinstance(node.op, Const) and place < node.type.rank - 1
+def filters(n: Node) -> tuple[Axis, int] | None:
+    """An axis of an array of constants that lanes go along, better stored with it innermost or in blocks of it:
+    the filters of a convolution, or the columns that a few rows are multiplied by.  Which axis of n it is, too."""
+    if isinstance(n.op, Conv):
+        axis, count = origin((n.src[1], 1)), n.type.shape[2]
+        enough = isinstance(count, int) and count >= LANES // n.type.dtype.size // 2
+        return (axis, 2) if enough and _is_constant(axis) and axis[1] < axis[0].type.rank - 1 else None
+    if isinstance(n.op, Contract):
+        left, right, result = n.op.letters()
+        sizes = n.op.sizes(*(s.type for s in n.src))
+        for mine, own, other in ((n.src[0], left, right), (n.src[1], right, left)):
+            free = [k for k, letter in enumerate(own) if letter in result and letter not in other]
+            others = product(sizes[letter] for letter in result if letter in other)
+            if len(free) == 1 and isinstance(others, int) and others <= FEW:
+                axis = origin((mine, free[0]))
+                if _is_constant(axis) and axis[1] == axis[0].type.rank - 1:
+                    return axis, result.index(own[free[0]])
+    return None
+
+
+def _alone(constants: Node, reader: Node, users: Mapping[Node, Sequence[Node]]) -> bool:
+    """Whether nothing but one node reads some constants, by way of views."""
+    n = constants
+    while n is not reader:
+        if len(users[n]) != 1:
+            return False
+        (n,) = users[n]
+    return True
+
+
+def _is_constant(axis: Axis) -> bool:
+    return isinstance(axis[0].op, Const)
 
 
 class _Choice:
@@ -181,7 +247,7 @@ class _Choice:
         for n in convolutions:
             for axis in ((n, 0), (n.src[0], 2)):
                 self.convolutions.setdefault(axis, []).append(n)
-        self.reads = {n: c.inputs for c in clusters for n in c.nodes if isinstance(n.op, Conv)}
+        self.reads = {n: c.inputs for c in clusters for n in c.nodes if isinstance(n.op, Conv | Contract)}
         self.fixed = _fixed(graph, clusters)
         self.renamed = _renamed(graph)
         self.kernels: dict[Node, list[Cluster]] = {}
@@ -238,92 +304,6 @@ def _carried(order: Order, renamed: Node) -> Order | None:
     if axis is None:
         return None
     return (*(k for k in range(renamed.type.rank) if k != axis), axis)
-
-
-def matched(before: Sequence[Index], after: Sequence[Index]) -> Iterator[tuple[int, int]]:
-    """The axes that a reshape neither merges nor splits.
-
-    >>> list(matched((64, 50, 7, 7), (64, 2450)))
-    [(0, 0)]
-    """
-    left = [(k, d) for k, d in enumerate(before) if d != 1]
-    right = [(k, d) for k, d in enumerate(after) if d != 1]
-    while left and right:
-        (i, a), (j, b) = left.pop(0), right.pop(0)
-        whole = a == b
-        while a != b:
-            rest = left if isinstance(a, int) and isinstance(b, int) and a < b else right
-            if not rest or not (isinstance(a, int) and isinstance(b, int) and isinstance(rest[0][1], int)):
-                return
-            if rest is left:
-                a *= rest.pop(0)[1]
-            else:
-                b *= rest.pop(0)[1]
-        if whole:
-            yield i, j
-
-
-class Axes:
-    """The axes of all nodes of a graph, in classes of those that an element of one moves along with the other's."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.parent: dict[Axis, Axis] = {}
-        self.known = [(n, k) for n in graph.nodes for k in range(n.type.rank)]
-        for n in graph.nodes:
-            for a, b in _together(n):
-                first, second = self.find(a), self.find(b)
-                if first != second:
-                    self.parent[second] = first
-
-    def find(self, axis: Axis) -> Axis:
-        """The representative of the class of an axis."""
-        top = axis
-        while top in self.parent:
-            top = self.parent[top]
-        while axis != top:
-            self.parent[axis], axis = top, self.parent[axis]
-        return top
-
-    def classes(self) -> dict[Axis, list[Axis]]:
-        """For each representative its class, in the order of the graph."""
-        found: dict[Axis, list[Axis]] = {}
-        for axis in self.known:
-            found.setdefault(self.find(axis), []).append(axis)
-        return found
-
-
-def _together(n: Node) -> Iterator[tuple[Axis, Axis]]:
-    """Pairs of axes, of a node and its operands, that its loops walk together."""
-    rank = range(n.type.rank)
-    match n.op:
-        case Elementwise() | Cast() | Pad() | Slice() | Concat() | Window() | WindowPick() | WindowScatter():
-            yield from (((n, k), (s, k)) for s in n.src for k in rank if s.type.rank == n.type.rank)
-        case Transpose(perm=perm):
-            yield from (((n, k), (n.src[0], perm[k])) for k in rank)
-        case Expand():
-            lead = n.type.rank - n.src[0].type.rank
-            for k, d in enumerate(n.src[0].type.shape):
-                if d != 1:
-                    yield (n, lead + k), (n.src[0], k)
-        case Reshape():
-            for i, j in matched(n.src[0].type.shape, n.type.shape):
-                yield (n, j), (n.src[0], i)
-        case Reduce(axes=axes):
-            kept = (k for k in range(n.src[0].type.rank) if k not in axes)
-            yield from (((n, k), (n.src[0], a)) for k, a in enumerate(kept))
-        case Pairs(axis=axis):
-            yield from (((n, k), (n.src[0], k)) for k in rank if k != axis)
-        case Conv():
-            x, w = n.src
-            yield from (
-                ((n, 0), (x, 0)),
-                ((n, 1), (x, 1)),
-                ((n, 1), (w, 0)),
-                ((n, 2), (w, 1)),
-                ((x, 2), (w, 2)),
-            )
-        case _:
-            return
 
 
 def _filled(extent: Index, lanes: int) -> float:

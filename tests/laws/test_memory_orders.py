@@ -14,7 +14,7 @@ import pytest
 import graphc as gc
 from graphc.lang.tensor import Tensor
 from graphc.ops.leaves import Param
-from graphc.passes import layout
+from graphc.passes import axes, layout
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -225,6 +225,91 @@ def test_constant_filters_in_any_order(images: int | str, filters: int, groups: 
     assert not any(isinstance(n.op, Param) for n in moved.graph.nodes)
 
 
+# name: (shapes of constants, the network); 16 filters fill a vector, 64 lie in two blocks
+FROZEN: dict[str, tuple[tuple[tuple[int, ...], ...], Callable[..., Tensor]]] = {
+    "plain": (((64, 3, 3, 3), (16, 64, 3, 3)), lambda x, w, v: conv(gc.relu(conv(x, w)), v)),
+    "padded": (
+        ((16, 3, 3, 3), (64, 16, 3, 3)),
+        lambda x, w, v: gc.tanh(conv(gc.relu(conv(x, w, padding=1)), v, padding=1, stride=2)),
+    ),
+    "flattened": (
+        ((64, 3, 3, 3), (576, 64)),
+        lambda x, w, v: gc.reshape(gc.max_pool2d(conv(x, w), 2), (-1, 576)) @ v,
+    ),
+    "residual": (
+        ((32, 3, 1, 1), (32, 32, 3, 3), (64, 32, 1, 1)),
+        lambda x, u, w, v: conv(gc.relu(conv(x, u) + conv(gc.tanh(conv(x, u)), w, padding=1)), v, stride=2),
+    ),
+    "joined": (
+        ((16, 3, 3, 3), (16, 32, 3, 3)),
+        lambda x, w, v: conv(gc.concatenate([conv(x, w), gc.tanh(conv(x, w))], axis=1), v),
+    ),
+    "groups": (
+        ((32, 3, 3, 3), (64, 16, 3, 3), (64, 1, 2, 2), (16, 64, 1, 1)),
+        lambda x, w, v, d, u: conv(conv(gc.relu(conv(conv(x, w), v, groups=2)), d, groups=64), u),
+    ),
+    "few filters": (
+        ((32, 3, 3, 3), (2, 32, 3, 3), (16, 32, 1, 1)),
+        lambda x, w, v, u: gc.sum(conv(conv(x, w), v), 1) + gc.sum(conv(conv(x, w), u)[:, :, 2:, 2:], 1),
+    ),
+    "channels as places": (
+        ((16, 3, 3, 3), (32, 6, 3, 3)),
+        lambda x, w, v: conv(gc.transpose(gc.relu(conv(x, w)), (0, 3, 1, 2)), v),
+    ),
+    "read twice": (
+        ((16, 3, 3, 3), (32, 16, 3, 3)),
+        lambda x, w, v: conv(conv(x, w), v) + gc.mean(v) + gc.sum(gc.reshape(v, (-1,))[:5]),
+    ),
+    "products": (
+        ((192, 64), (64, 96), (96, 10)),
+        lambda x, w, v, u: gc.relu(gc.relu(gc.reshape(x, (-1, 192)) @ w + 1.0) @ v) @ u,
+    ),
+    "a product with itself": (((64, 64), (192, 64)), lambda x, w, v: w[:2] @ w + gc.sum(x)),
+    "renamed": (((4, 48, 64),), lambda x, w: gc.reshape(x, (-1, 192)) @ gc.reshape(w, (192, 64))),
+    "transposed": (
+        ((64, 192), (64, 64)),
+        lambda x, w, v: v.T @ (w @ gc.transpose(gc.reshape(x, (-1, 192)))),
+    ),
+    "batched": (((4, 48, 64),), lambda x, w: gc.einsum("bgk,gkj->bgj", gc.reshape(x, (-1, 4, 48)), w)),
+}
+
+
+@pytest.mark.parametrize("images", [1, 2, 7, "N"])
+@pytest.mark.parametrize("name", FROZEN)
+def test_constants_and_what_they_make_in_any_order(name: str, images: int | str) -> None:
+    shapes, network = FROZEN[name]
+    draw = np.random.default_rng(0)
+    x = gc.input("x", (images, 3, 8, 8), "float32")
+    constants = [gc.param(f"c{k}", init=draw.normal(size=s).astype("float32")) for k, s in enumerate(shapes)]
+    y = gc.freeze(network(x, *constants))
+    given = draw.normal(size=(3 if images == "N" else images, 3, 8, 8)).astype("float32")
+    expected = gc.compile([x], y, backend="reference", cache=False)(given)
+    moved = gc.compile([x], y, threads=2, cache=False)
+    agree([moved(given)], [expected], "float32")
+    assert not any(isinstance(n.op, Param) for n in moved.graph.nodes)
+
+
+def test_constants_that_others_read_keep_their_order() -> None:
+    draw = np.random.default_rng(0)
+    x = gc.input("x", (1, 3, 8, 8), "float32")
+    w = gc.param("w", init=draw.normal(size=(64, 3, 3, 3)).astype("float32"))
+    y = conv(gc.relu(x), w)
+    last, _ = gc.scan(lambda s, e: (s * 0.5 + e, s), gc.zeros((3, 3, 3), "float32"), w)
+    given = draw.normal(size=(1, 3, 8, 8)).astype("float32")
+    results = gc.freeze([y, w, last])
+    expected = gc.compile([x], results, backend="reference", cache=False)(given)
+    agree(gc.compile([x], results, cache=False)(given), expected, "float32")
+
+
+def test_temporaries_of_constant_filters_have_their_channels_innermost() -> None:
+    x = gc.input("x", (1, 3, 8, 8), "float32")
+    w, v = (gc.param(t, (16, c, 3, 3), "float32") for t, c in (("w", 3), ("v", 16)))
+    y = gc.freeze(gc.max_pool2d(conv(gc.relu(conv(x, w, padding=1)), v, padding=1), 2))
+    fn = gc.compile([x], y, backend="interpreter", cache=False)
+    assert "axis of 16 innermost, as vectors of channels" in " ".join(e.text for e in fn.log)
+    assert "f32[1,10,10,16]" in fn.stage("kernels")
+
+
 def test_the_log_and_the_texts_show_the_order() -> None:
     fn = compiled("plain", "llvm", "float32")
     event, *_ = [e for e in fn.log if e.pass_name == "layout"]
@@ -245,7 +330,7 @@ def test_the_log_and_the_texts_show_the_order() -> None:
     ],
 )
 def test_axes_that_a_reshape_keeps(before: tuple, after: tuple, pairs: list[tuple[int, int]]) -> None:
-    assert list(layout.matched(before, after)) == pairs
+    assert list(axes.matched(before, after)) == pairs
 
 
 @pytest.mark.parametrize("length", [0, 1, 5])
