@@ -72,7 +72,7 @@ class Built:
     memories: list[gc.Parameter]
 
 
-def build(problem: Problem, threads: int, backend: str = "llvm") -> Built:
+def build(problem: Problem, threads: int, backend: str = "llvm", precision: str | None = None) -> Built:
     """Make the graph and compile it, for the shapes at hand."""
     inputs = [gc.input(f"x{k}", a.shape, a.dtype) for k, a in enumerate(problem.inputs)]
     params = {name: gc.param(name, init=a) for name, a in problem.params.items()}
@@ -88,14 +88,14 @@ def build(problem: Problem, threads: int, backend: str = "llvm") -> Built:
         memories = optimizer.state
     else:
         outputs = gc.freeze(outputs)  # as the other compilers of inference do
-    fn = gc.compile(inputs, outputs, updates=updates, backend=backend, threads=threads)
+    fn = gc.compile(inputs, outputs, updates=updates, backend=backend, threads=threads, precision=precision)
     arguments = tuple(a[()] for a in problem.inputs)  # scalars as NumPy's scalars
     return Built(fn, arguments, params, memories)
 
 
-def prepare(problem: Problem, threads: int, backend: str = "llvm") -> Prepared:
+def prepare(problem: Problem, threads: int, backend: str = "llvm", precision: str | None = None) -> Prepared:
     """See `workload.Prepared`."""
-    built = build(problem, threads, backend)
+    built = build(problem, threads, backend, precision)
     fn, arguments = built.fn, built.arguments
     if problem.bound and backend == "llvm":
         bound = fn.bind(*problem.inputs, out=None)

@@ -64,11 +64,17 @@ def compiled(problem: Problem, threads: int) -> Prepared:
     return _prepare(problem, threads, compiled=True)
 
 
+def mixed_precision(problem: Problem, threads: int) -> Prepared:
+    """PyTorch with products in bfloat16, where it thinks that they should be."""
+    return _prepare(problem, threads, mixed=True)
+
+
 def _prepare(
     problem: Problem,
     threads: int,
     *,
     compiled: bool = False,
+    mixed: bool = False,
     layout: torch.memory_format = torch.contiguous_format,
 ) -> Prepared:
     torch.set_num_threads(threads)
@@ -81,7 +87,8 @@ def _prepare(
     params = {name: tensor(a) for name, a in problem.params.items()}
 
     def body(params: dict[str, torch.Tensor], *inputs: torch.Tensor) -> Value:
-        return problem.body(Ops(), params, *inputs)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            return problem.body(Ops(), params, *inputs)
 
     function = torch.compile(body) if compiled else body
     wrt = [inputs[k] for k in problem.gradients]
@@ -119,7 +126,7 @@ def _prepare(
         call = train
 
     def read() -> list[Array]:
-        return [t.detach().numpy().copy() for t in (*results, *trained)]
+        return [(t.float() if mixed else t).detach().numpy().copy() for t in (*results, *trained)]
 
     def reset() -> None:
         with torch.no_grad():
