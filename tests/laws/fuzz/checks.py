@@ -124,9 +124,9 @@ class Optimizer:
         self.done: dict[frozenset[str], tuple[Graph, Log]] = {}
 
     def __call__(
-        self, graph: object = None, *, disable: Collection[str] = (), fast: bool = False
+        self, graph: object = None, *, disable: Collection[str] = (), **options: object
     ) -> tuple[Graph, Log]:
-        """As `optimize`, of this graph, whichever equal one is given."""
+        """As `optimize`, of this graph, whichever equal one is given; all other options are the default ones."""
         key = frozenset(disable)
         if key not in self.done:
             self.done[key] = optimize(self.graph, disable=disable)
