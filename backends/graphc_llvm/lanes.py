@@ -3,6 +3,7 @@
 | element of lane l        | load                                   | store                                  |
 |--------------------------|----------------------------------------|----------------------------------------|
 | p[l]                     | one vector load (masked if need be)    | one vector store (masked if need be)   |
+| p[l], of 10 lanes        | a masked vector load                   | a vector of 8 lanes, and one of 2      |
 | p[-l]                    | one vector load, reversed              | lane by lane                           |
 | p[0]                     | one scalar load                        | the value of the last lane             |
 | p[s*l], p[index[l]]      | lane by lane; masked lanes read lane 0 | lane by lane, or a masked scatter      |
@@ -17,6 +18,9 @@ from graphc.ir.types import DType
 from graphc_llvm.emit_index import Affine, Indexer
 from graphc_llvm.primitives import combine
 from graphc_llvm.writer import MEMORY, Value, Writer, mangled, memory_type, splatted, type_of
+
+FEW = 2
+"""Stores that are better than a masked one, which takes as long as the whole vector where it lies across lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,13 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
     t = memory_type(dtype, n)
     mask = "" if place.padded else lanes.mask
     if place.contiguous and not _alone(place, lanes):
-        pointer, _ = ix.pointer(place.base, dtype, place.offset)
+        pointer, depth = ix.pointer(place.base, dtype, place.offset)
+        if mask and lanes.known is not None and len(blocks := _blocks(lanes.known)) <= FEW:
+            for start, size in blocks:
+                part = _part(w, t, vector, start, size)
+                at = w.pure(f"getelementptr {MEMORY[dtype]}, ptr {pointer}, i64 {start}", depth, "p")
+                w.do(f"store {memory_type(dtype, size)} {part}, ptr {at}, align {dtype.size}")
+            return
         if not mask:
             if place.blended and lanes.mask:
                 # Unlike a masked store, this leaves the buffer a candidate for registers.
@@ -155,6 +165,25 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
         w.call(
             name, "void", f"{t} {vector}", f"<{n} x ptr> {pointers}", f"i32 {dtype.size}", lanes.mask_value
         )
+    )
+
+
+def _blocks(count: int) -> list[tuple[int, int]]:
+    """(start, size) of powers of two that make a number of lanes, largest first."""
+    found, start = [], 0
+    while start < count:
+        size = 1 << ((count - start).bit_length() - 1)
+        found.append((start, size))
+        start += size
+    return found
+
+
+def _part(w: Writer, type: str, vector: str, start: int, size: int) -> str:
+    """Some lanes of a vector."""
+    if size == 1:
+        return w.emit(f"extractelement {type} {vector}, i64 {start}")
+    return w.emit(
+        f"shufflevector {type} {vector}, {type} poison, <{size} x i32> <{_span(start, start + size)}>"
     )
 
 

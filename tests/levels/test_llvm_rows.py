@@ -12,13 +12,13 @@ from graphc_llvm.emit import emit
 from tests.levels.llvm_kernels import F32, i, program_of, run, vector
 
 
-def masked(role: Role, start: int, extent: int, lanes: int = 8) -> tuple[int, int]:
+def masked(role: Role, start: int, extent: int, lanes: int = 16) -> tuple[int, int]:
     """The masked loads and stores of a module that copies a part of a row to another one, and on to an output."""
-    x, y, t = Buffer("x", F32, (1, 5)), Buffer("y", F32, (1, 5)), Temp("t", F32)
+    x, y, t = Buffer("x", F32, (1, 11)), Buffer("y", F32, (1, 11)), Temp("t", F32)
     copy = vector("i", 0, extent, Load(t, x, (0, start + i)), Store(y, (0, start + i), t), lanes=lanes)
     kernel = Kernel("copy", (Parameter(x, "in"), Parameter(y, "out")), (copy,))
     roles: dict[str, Role] = {"x": "input", "m": role, "y": "output"}
-    buffers = tuple(ProgramBuffer(name, F32, (1, 5), r) for name, r in roles.items())
+    buffers = tuple(ProgramBuffer(name, F32, (1, 11), r) for name, r in roles.items())
     calls = Call(kernel, (0, 1), 0, 0), Call(kernel, (1, 2), 0, 0)
     text = str(emit(Program("p", buffers, calls)))
     return text.count("call <"), text.count("call void @llvm.masked.store")
@@ -27,12 +27,25 @@ def masked(role: Role, start: int, extent: int, lanes: int = 8) -> tuple[int, in
 def test_only_temporaries_are_written_behind_their_last_element() -> None:
     """What was stored under a mask can be loaded only after it has come to the cache."""
     one_function, one_of_each = (1, 1), (1, 1)
-    assert masked("temp", 0, 5) == one_of_each  # the input is read, and the output written, under a mask
-    assert masked("output", 0, 5) == one_function
-    for start, extent, lanes in ((0, 4, 8), (2, 2, 8), (0, 5, 32), (3, 2, 16)):
+    assert masked("temp", 0, 11) == one_of_each  # the input is read, and the output written, under a mask
+    assert masked("temp", 4, 7, 8) == one_of_each
+    assert masked("output", 0, 11) == one_function
+    for start, extent, lanes in ((0, 7, 8), (0, 11, 32), (4, 7, 16)):
         assert masked("temp", start, extent, lanes) == (2, 2), (
             "surplus lanes reach elements, or another buffer"
         )
+
+
+@pytest.mark.parametrize("extent", [1, 2, 3, 5, 6, 7, 10, 11, 12, 15, 16])
+def test_few_lanes_are_stored_in_blocks(extent: int) -> None:
+    x, y, t = Buffer("x", F32, (19,)), Buffer("y", F32, (19,)), Temp("t", F32)
+    copy = vector("i", 0, extent, Load(t, x, (2 + i,)), Store(y, (1 + i,), t))
+    program = program_of(Kernel("copy", (Parameter(x, "in"), Parameter(y, "inout")), (copy,)))
+    data, old = np.arange(19, dtype=np.float32), -np.arange(19, dtype=np.float32)
+    found = run(program, {"x": data, "y": old}, {})["y"]
+    np.testing.assert_array_equal(found, [*old[:1], *data[2 : 2 + extent], *old[1 + extent :]])
+    blocks = extent.bit_count() <= 2
+    assert ("llvm.masked.store" in str(emit(program))) != blocks
 
 
 @pytest.mark.parametrize("start", [0, 3, 9])
