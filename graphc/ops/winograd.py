@@ -35,7 +35,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, TypeAlias
@@ -46,7 +46,7 @@ from graphc.errors import InternalError, ShapeError
 from graphc.ir.dims import Index
 from graphc.ir.loops import Element, LoopBuilder
 from graphc.ir.node import Node, Op
-from graphc.ir.types import Array, TensorType
+from graphc.ir.types import Array, DType, TensorType
 
 Matrix: TypeAlias = tuple[tuple[float, ...], ...]
 
@@ -188,15 +188,6 @@ def transformed(
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Neighbouring tiles along an axis that have the same places inside of the image."""
-
-    first: int
-    count: int
-    inside: range
-
-
-@dataclass(frozen=True, slots=True)
 class WinogradInput(Op):
     """The tiles of an image x[N,C,H,W], each as (Bᵀ d B): [n², N, tiles, C].
 
@@ -243,50 +234,47 @@ class WinogradInput(Op):
 
     def nest(self, node: Node, b: LoopBuilder) -> None:
         (x,) = node.src
-        forward = transforms(self.tile)[2]
-        channels, images = x.type.shape[1], x.type.shape[0]
-        for rows, columns in itertools.product(self._parts(x, 0), self._parts(x, 1)):
-            with (
-                b.loop(images) as image,
-                b.loop(rows.count) as i,
-                b.loop(columns.count) as j,
-                b.loop(channels) as c,
-            ):
-                corner = [self.tile * (part.first + k) for part, k in ((rows, i), (columns, j))]
-                inside = (rows.inside, columns.inside)
-                found = transformed(forward, self.size, self._element(x, (image, c), corner, inside, b), b)
-                place = self.tiles[1] * (rows.first + i) + columns.first + j
-                for k, value in enumerate(itertools.chain.from_iterable(found)):
-                    b.store((k, image, place, c), b.constant(0.0, x.type.dtype) if value is None else value)
+        forward, (rows, columns) = transforms(self.tile)[2], self.tiles
+        with (
+            b.loop(x.type.shape[0]) as image,
+            b.loop(rows) as i,
+            b.loop(columns) as j,
+            b.loop(x.type.shape[1]) as c,
+        ):
+            places = [self._places(x, axis, at, b) for axis, at in enumerate((i, j))]
 
-    def _element(
-        self,
-        x: Node,
-        lead: tuple[Index, ...],
-        corner: Sequence[Index],
-        inside: tuple[range, range],
-        b: LoopBuilder,
-    ) -> Callable[[int, int], Element | None]:
-        """The elements of a tile, those in the image."""
-        y, z = (start - lo for start, lo in zip(corner, self.lo, strict=True))
+            def element(k: int, j: int) -> Element | None:
+                (y, above), (z, beside) = places[0][k], places[1][j]
+                value = b.value(x, (image, c, y, z))
+                for inside in (above, beside):
+                    if inside is not None:
+                        value = b.prim("select", inside, value, b.constant(0.0, value.dtype))
+                return value
 
-        def element(k: int, j: int) -> Element | None:
-            return b.value(x, (*lead, y + k, z + j)) if k in inside[0] and j in inside[1] else None
+            found = transformed(forward, self.size, element, b)
+            for k, result in enumerate(itertools.chain.from_iterable(found)):
+                assert result is not None
+                b.store((k, image, columns * i + j, c), result)
 
-        return element
+    def _places(self, x: Node, axis: int, tile: Index, b: LoopBuilder) -> list[tuple[Index, Element | None]]:
+        """Where the elements of a tile are along an axis, and whether that is in the image (None: it always is).
 
-    def _parts(self, x: Node, axis: int) -> Iterator[_Part]:
-        """The tiles along an axis, in parts."""
+        Those outside are read at the nearest place inside.
+        """
         extent = x.type.shape[2 + axis]
         assert isinstance(extent, int)
-
-        def inside(t: int) -> range:
-            start = self.tile * t - self.lo[axis]
-            return range(max(0, -start), max(0, min(self.size, extent - start)))
-
-        for places, group in itertools.groupby(range(self.tiles[axis]), key=inside):
-            held = list(group)
-            yield _Part(held[0], len(held), places)
+        last = self.tile * (self.tiles[axis] - 1) - self.lo[axis]
+        found: list[tuple[Index, Element | None]] = []
+        for k in range(self.size):
+            at: Index = self.tile * tile - self.lo[axis] + k
+            inside: Element | None = None
+            if k < self.lo[axis] or last + k >= extent:
+                place = b.index_value(at, DType.I64)
+                near = b.prim("minimum", place, b.constant(extent - 1, DType.I64))
+                near = b.prim("maximum", near, b.constant(0, DType.I64))
+                at, inside = b.as_index(near), b.prim("eq", near, place)
+            found.append((at, inside))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ import numpy as np
 from graphc.ir.evaluate import evaluate_nodes
 from graphc.ir.graph import Graph, rebuild
 from graphc.ir.node import Node, node, origin, toposort
-from graphc.ir.types import Array, DType, Shape
+from graphc.ir.types import DType, Shape
 from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
 from graphc.ops.leaves import Const
@@ -48,8 +48,8 @@ READ = 20.0
 GAIN = 1.2
 """How much cheaper a convolution must become."""
 
-BLOCK = 64
-"""Filters that lie side by side, for each channel: what a kernel reads for them is one stream."""
+BLOCKS = (64, 32, 16)
+"""How many filters lie side by side for each channel, where that divides them: a kernel reads them in one stream."""
 
 
 def winograd(graph: Graph, log: Log) -> Graph:
@@ -142,21 +142,18 @@ class Tiled:
         w, g = self.conv.src[1], np.array(transforms(self.tile)[1])
         n, out, inside = len(g), _int(self.conv.type.shape[2]), self.channels
         if w.constant:
-            value = evaluate_nodes(toposort((w,)), {}, {})[w][0].astype(np.float64)
-            found = np.einsum("ai,ocij,bj->abco", g, value, g, optimize=True).reshape(n * n, inside, out)
-            return node(Const.of(_blocks(found, out), "float32"))
+            block = next((b for b in BLOCKS if out % b == 0), out)
+            value = evaluate_nodes(toposort((w,)), {}, {})[w].reshape(-1, block, inside, TAPS**2)
+            found = np.empty((n * n, out // block, inside, block), "float32")
+            for k, part in enumerate(value):  # a block at a time stays in the cache
+                turned = np.ascontiguousarray(part.transpose(2, 1, 0), "float64")
+                found[:, k] = (np.kron(g, g) @ turned.reshape(TAPS**2, -1)).reshape(n * n, inside, block)
+            return node(Const.of(found if block < out else found[:, 0]))
         matrix = node(Const.of(g, "float32"))
         plain = node(Reshape((out, inside, TAPS, TAPS)), w)
         rows = node(Contract("ocij,ai->ocja"), plain, matrix)
         both = node(Contract("ocja,bj->abco"), rows, matrix)
         return node(Reshape((n * n, inside, out)), both)
-
-
-def _blocks(filters: Array, out: int) -> Array:
-    block = next((b for b in (BLOCK, BLOCK // 2, BLOCK // 4) if out % b == 0), out)
-    if block == out:
-        return filters
-    return np.ascontiguousarray(filters.reshape(*filters.shape[:2], -1, block).transpose(0, 2, 1, 3))
 
 
 def _unpadded(x: Node) -> tuple[Node, tuple[int, ...]]:
