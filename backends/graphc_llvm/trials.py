@@ -1,9 +1,9 @@
 """Kernels that are run to be timed: one kernel by itself, in several schedules, over buffers of its size.
 
 Schedules take turns in short blocks, so that all see the same machine, and of each the best block counts: whatever
-else the machine does can only make it slower.  A block during which this thread did not run all the time, because
-others had its core or that of a thread that it waited for, says nothing.  The calls of a block are counted in machine
-code.
+else the machine does can only make it slower.  What one thread does is timed by its own clock, which stands while
+others have its core.  A block of several threads during which this one did not run all the time, because others had
+its core or that of a thread that it waited for, says nothing.  The calls of a block are counted in machine code.
 
 >>> from graphc.kernel.ir import Buffer, For, Literal, Parameter, Store
 >>> y = Buffer("y", DType.F32, (Dim.of("N"),))
@@ -30,6 +30,7 @@ import numpy as np
 from graphc.ir.dims import Dim, evaluate
 from graphc.ir.types import Array, DType
 from graphc.kernel.ir import Kernel
+from graphc.kernel.memory import ALIGNMENT, room
 from graphc.kernel.program import Call, Loop, Machine, Program, ProgramBuffer
 from graphc_llvm import threads as graphc_threads
 from graphc_llvm.emit import emit
@@ -44,7 +45,6 @@ ROUNDS, LEAST_ROUNDS = 24, 2
 IDLE = 0.02  # of a block: as long may this thread have waited
 SLOW = 1.5  # times the best one: a schedule that is so slow takes no further part
 BUILDING = 0.6  # of the time is for machine code, the rest for running it
-LINE = 64  # bytes: where buffers begin
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
 
@@ -55,8 +55,7 @@ class Bench:
         self.machine, self.fast = machine, fast
         self.sizes = dict.fromkeys(program.dims, MEASURE[0])
         places = {a: k for k, a in enumerate(dict.fromkeys(call.arguments))}
-        held = {places[a]: p.buffer for a, p in zip(call.arguments, call.kernel.parameters, strict=True)}
-        buffers = tuple(ProgramBuffer(f"b{k}", b.dtype, b.shape, "temp") for k, b in sorted(held.items()))
+        buffers = tuple(program.buffers[a] for a in places)
         own = replace(call, arguments=tuple(places[a] for a in call.arguments), offsets=())
         # The calls are in a loop of `turns` iterations; a last buffer has no elements, only all dimensions.
         turn, self.turns = _unused("turn", program.dims), _unused("turns", program.dims)
@@ -70,7 +69,7 @@ class Bench:
     @property
     def bytes(self) -> int:
         """What all buffers hold."""
-        return sum(evaluate(b.bytes, self.sizes) for b in self.program.buffers[:-1])
+        return sum(room(b, self.sizes) for b in self.program.buffers[:-1])
 
     @property
     def addresses(self) -> list[int]:
@@ -122,11 +121,13 @@ class Run:
         (call,) = bench.program.calls
         program = bench.program.with_calls([replace(call, kernel=kernel)])
         bits = 8 * machine.vector_bytes
-        module = emit(program, fast=bench.fast, threads=machine.threads, vector_bits=bits)
+        module = emit(program, fast=bench.fast, threads=machine.threads, vector_bits=bits, bf16=machine.bf16)
         self._code = Code(str(module))
+        self._shared = module.shared
         self._call = _RUN(self._code.address)
-        self._scratch = [np.zeros(evaluate(size, bench.sizes) + LINE, np.uint8) for _, size in module.scratch]
-        scratch = [-(-s.ctypes.data // LINE) * LINE for s in self._scratch]
+        sizes = [evaluate(size, bench.sizes) for _, size in module.scratch]
+        self._scratch = [np.zeros(size + ALIGNMENT, np.uint8) for size in sizes]
+        scratch = [-(-s.ctypes.data // ALIGNMENT) * ALIGNMENT for s in self._scratch]
         threads = 1 if graphc_threads.forked else machine.threads
         dims = [bench.sizes.get(d, 0) for d in program.dims]
         held = [*bench.addresses, *scratch, threads, *dims]
@@ -137,30 +138,34 @@ class Run:
         self._turns = 0  # of a block
 
     def block(self) -> tuple[float, bool]:
-        """The seconds of a call, in a block of them; and whether this thread ran all the time."""
+        """The seconds of a call, in a block of them; and whether that is what it takes."""
         took = self._seconds(1)[0]
         if not self._turns:
             took = self._seconds(1)[0]  # the first one found its data in memory
             self._turns = max(1, round(BLOCK / took))
-        took, idle = self._seconds(self._turns)
-        return took / self._turns, idle <= IDLE * took
+        took, ran = self._seconds(self._turns)
+        if not self._shared:
+            return ran / self._turns, True
+        return took / self._turns, took - ran <= IDLE * took
 
     def _seconds(self, turns: int) -> tuple[float, float]:
-        """The seconds of so many calls, and how long this thread did not run meanwhile."""
+        """The seconds of so many calls, and those of this thread."""
         self._frame[self._turns_place] = turns
         ran, start = thread_time(), perf_counter()
         self._call(self._at, self._dims_at)
         took = perf_counter() - start
-        return took, took - (thread_time() - ran)
+        return took, thread_time() - ran
 
 
 def filled(b: ProgramBuffer, sizes: dict[str, int]) -> Array:
-    """An array for a buffer, at the beginning of a cache line."""
-    size = evaluate(b.bytes, sizes)
-    room = np.empty(size + LINE, np.uint8)
-    first = -room.ctypes.data % LINE
-    found = room[first : first + size].view(b.dtype.numpy)
+    """An array for a buffer, in cache lines of its own; a constant is copied."""
+    size = room(b, sizes)
+    memory = np.empty(size + 2 * ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    found = memory[first : first + size].view(b.dtype.numpy)
     _fill(found)
+    if b.value is not None:
+        found[: b.value.size] = b.value.ravel()
     return found
 
 

@@ -76,7 +76,7 @@ def tune(program: Program, *, fast: bool, machine: Machine, cache: CodeCache | N
     found: dict[str, Decision] = {}
     tables: list[str] = []
     doubtful = False
-    for call in _heavy(program):
+    for call in heavy(program):
         form = Form.of(call.kernel)
         name = name_of(form, call.flops)
         if name in found:
@@ -101,7 +101,7 @@ def tune(program: Program, *, fast: bool, machine: Machine, cache: CodeCache | N
     return Tuned({name: d for name, d in found.items() if d != Decision()}, doubtful, tables)
 
 
-def _heavy(program: Program) -> list[Call]:
+def heavy(program: Program) -> list[Call]:
     """The calls that are worth tuning, in the order of the program."""
     sizes = dict.fromkeys(program.dims, MEASURE[0])
     return [c for c in program.calls if evaluate(work(c), sizes) >= HEAVY_NS * FLOPS_PER_NS]

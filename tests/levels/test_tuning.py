@@ -14,7 +14,8 @@ import graphc as gc
 from graphc import nn
 from graphc.kernel.alike import Form
 from graphc.kernel.ir import For, Kernel, Kind
-from graphc.kernel.program import Machine
+from graphc.kernel.memory import ALIGNMENT, room
+from graphc.kernel.program import Machine, ProgramBuffer
 from graphc.runtime.cache import DiskCache
 from graphc.runtime.function import Function
 from graphc.runtime.kept import KeptFunction
@@ -280,12 +281,27 @@ def test_whatever_wins_the_results_are_right(
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_kernel_can_be_run_by_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    around: list[np.ndarray[Any, Any]] = []
+
+    def guarded(b: ProgramBuffer, sizes: dict[str, int]) -> np.ndarray[Any, Any]:
+        size = room(b, sizes)
+        lines = -(-size // ALIGNMENT) * ALIGNMENT  # no other buffer has part of the last one
+        memory = np.full(lines + 3 * ALIGNMENT, 77, np.uint8)
+        first = ALIGNMENT - memory.ctypes.data % ALIGNMENT
+        around.extend((memory[:first], memory[first + lines :]))
+        found = memory[first : first + size].view(b.dtype.numpy)
+        found[:] = filled(b, sizes)
+        return found
+
+    filled = trials.filled
+    monkeypatch.setattr(trials, "filled", guarded)
     monkeypatch.setattr(tuning, "HEAVY_NS", 0)
     monkeypatch.setattr(tuning, "BUDGET", 0.05)
     fn, arguments = PROGRAMS[name](tune=True, threads=2)
     plain, _ = PROGRAMS[name](backend="reference")
     for a, b in zip(listed(fn(*arguments)), listed(plain(*arguments)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(b).max(initial=0))))
+    assert around and all((memory == 77).all() for memory in around), "nothing outside was written"
 
 
 def test_the_bench_tells_fast_from_slow() -> None:
