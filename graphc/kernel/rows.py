@@ -86,7 +86,7 @@ class Passes:
         self.sums = [[n for n in sums if when[n] == p] for p in range(self.count)]
         self.stores = [[r for r in stored if when[r] == p] for p in range(self.count)]
         self.first: dict[Node, int] = {}  # the pass that computes a node for the first time
-        self.kept: list[Node] = []  # what a later pass wants again, and is dear
+        self.kept: list[Node] = []  # what a later pass wants again, and is dear or stored anyway
         for p in range(self.count):
             self._visit(p)
 
@@ -102,7 +102,9 @@ class Passes:
             if n in seen or n not in self.inside or self.by_row(n):
                 continue
             seen.add(n)
-            if self.first.setdefault(n, p) == p or self.cost[n] < DEAR or not self._whole(n):
+            first = self.first.setdefault(n, p)
+            worth = self.cost[n] >= DEAR or n in self.stores[first]
+            if first == p or not worth or not self._whole(n):
                 stack.extend(n.src)
             elif n not in self.kept:
                 self.kept.append(n)
@@ -147,7 +149,7 @@ class _Walk:
                     self.held[n] = b.targets[n]
                 else:
                     with b.serves(n):
-                        shape = tuple(self.rows.extents[k] for k in self.rows.columns)
+                        shape = tuple(self.rows.extents[k] for k in self.columns)
                         self.held[n] = b.scratch("row", n.type.dtype, shape)
             for p in range(passes.count):
                 self._once_for_the_row(p)
@@ -240,7 +242,7 @@ class _Walk:
                         b.combine(self.totals[n], self._along(n), _accumulation(n), value)
             values = [(n, b.value(n, self._at(n))) for n in stores]
             kept = [n for n in passes.kept if passes.first[n] == p]
-            place = tuple(self.index[k] for k in self.rows.columns)
+            place = tuple(self.index[k] for k in self.columns)
             for n in kept:
                 if n not in stores:
                     with b.serves(n):

@@ -85,9 +85,16 @@ def _is_light(n: Node, users: Mapping[Node, Sequence[Node]]) -> bool:
         elif base.type.rank > 0 or not known:
             arrays.append(base)
     # A bias belongs to the kernel of its product.
-    if centred and any(isinstance(a.op, HEAVY) and len(users[a]) == 1 for a in arrays):
+    if centred and any(isinstance(a.op, HEAVY) and _has_one_reader(a, users) for a in arrays):
         return False
     return _cost(n) <= 2 and len(arrays) <= 1
+
+
+def _has_one_reader(n: Node, users: Mapping[Node, Sequence[Node]]) -> bool:
+    """Whether one operation computes with a node, under whatever name."""
+    while len(users[n]) == 1 and isinstance(users[n][0].op, Reshape):
+        n = users[n][0]
+    return len(users[n]) == 1
 
 
 class _Decision:

@@ -14,7 +14,11 @@ import pytest
 
 import graphc as gc
 from graphc.ir.dims import Dim
+from graphc.ir.graph import Graph
+from graphc.kernel.lower import lower
 from graphc.lang.tensor import Tensor
+from graphc.passes.fuse import fuse
+from graphc.passes.log import Log
 
 Case: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -215,3 +219,32 @@ def test_an_array_may_be_a_row_for_a_sum_and_columns_for_what_is_late() -> None:
     for backend in ("interpreter", "llvm"):
         for a, b in zip(want, gc.compile([x], outputs, backend=backend)(at), strict=True):
             np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_kept_lies_in_the_order_of_the_loops() -> None:
+    x = gc.input("x", (8, 4, 6), "float32")
+    e = gc.exp(x)
+    y = e / gc.sum(e, axis=(0, 2), keepdims=True)
+    (cluster,) = fuse(Graph("f", (x.node,), (y.node,)), Log())
+    order = (1, 2, 0)
+    text = str(lower(cluster, "k", {x.node: "x", y.node: "y"}, orders={x.node: order, y.node: order}))
+    assert "alloc row0: f32[6,8] scratch" in text and "store row0[j0,j1]" in text
+
+
+def test_what_is_stored_is_loaded_in_later_passes() -> None:
+    x, z = gc.input("x", (8, 64), "float32"), gc.input("z", (8, 64), "float32")
+    s = x + z
+    fn = gc.compile([x, z], [s, s - gc.mean(s, -1, keepdims=True)])
+    (kernel,) = fn.stage("kernels").split("\nkernel ")
+    assert kernel.count("load x[") == kernel.count("load z[") == 1
+
+
+def test_what_is_centred_is_computed_where_it_is_used() -> None:
+    """A convolution that is normalised is stored itself, and not also without its mean."""
+    x, v = gc.input("x", (32, 3, 10, 10), "float32"), gc.input("v", (4, 4, 3, 3), "float32")
+    w = gc.input("w", (4, 3, 3, 3), "float32")
+    h = gc.relu(gc.batch_norm(gc.conv2d(gc.relu(gc.batch_norm(gc.conv2d(x, w))), v)))
+    fn = gc.compile([x, w, v], [gc.sum(h), *gc.grad(gc.sum(h * h), [w])])
+    stored = [line.split("*  ")[1] for line in fn.stage("fused").splitlines() if "*  " in line]
+    assert any("= conv" in line for line in stored)
+    assert not any("= sub" in line for line in stored), stored
