@@ -1,6 +1,6 @@
 """graphc against PyTorch, torch.compile, JAX, ONNX Runtime, PyTensor and CasADi, side by side.
 
-    python -m tests.benchmarks [NAME ...] [--threads 1 2] [--quick] [--json FILE] [--plot FILE.svg]
+    python -m tests.benchmarks [NAME ...] [--threads 1 2] [--quick] [--winograd] [--json FILE] [--plot FILE.svg]
 
 Each workload runs in a process of its own, so that the thread pools of one framework's imports do not disturb the
 next workload; in it the competitors that are installed take turns. Same weights, same inputs; results are compared
@@ -26,7 +26,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.benchmarks import memory, plot
-from tests.benchmarks.measure import COMPETITORS, COMPILE_LIMIT, WORKLOADS, Measured, Result, measure
+from tests.benchmarks.measure import COMPETITORS, COMPILE_LIMIT, TILED, WORKLOADS, Measured, Result, measure
 from tests.benchmarks.report import as_json, show, summary
 
 _SECONDS, _QUICK_SECONDS = 20.0, 3.0
@@ -165,6 +165,11 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--only", help=f"these alone, of {', '.join(names)}", **competitors)
     add("--without", help="all but these", **competitors)
+    add(
+        "--winograd",
+        action="store_true",
+        help=f"{TILED} too: convolutions in tiles, which graphc does if asked",
+    )
     add("--memory", choices=("none", "training", "all"), default="training", help="of which workloads")
     add("--json", type=Path, default=Path("build/benchmarks.json"), help="where figures go")
     add("--plot", type=Path, metavar="FILE.svg", help="the ratios to the best peer, drawn")
@@ -174,8 +179,11 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     quick = arguments.quick
     arguments.seconds = arguments.seconds or (_QUICK_SECONDS if quick else _SECONDS)
     arguments.compile_limit = arguments.compile_limit or (_QUICK_COMPILE_LIMIT if quick else COMPILE_LIMIT)
+    if arguments.winograd:
+        arguments.only = [*(arguments.only or (n for n in names if n != TILED)), TILED]
     if arguments.without:
-        arguments.only = [n for n in arguments.only or names if n not in arguments.without]
+        every = arguments.only or [n for n in names if n != TILED]
+        arguments.only = [n for n in every if n not in arguments.without]
     return arguments
 
 

@@ -3,6 +3,7 @@
 | competitor              | module          | for                                            |
 |-------------------------|-----------------|------------------------------------------------|
 | `graphc`                | `with_graphc`   | everything                                     |
+| `graphc winograd`       | `with_graphc`   | images, where it is asked for                  |
 | `PyTorch`               | `with_torch`    | everything                                     |
 | `PyTorch channels_last` | `with_torch`    | images                                         |
 | `torch.compile`         | `with_torch`    | everything                                     |
@@ -83,9 +84,10 @@ class Competitor:
         return prepare
 
 
-GRAPHC, PYTORCH = "graphc", "PyTorch"
+GRAPHC, TILED, PYTORCH = "graphc", "graphc winograd", "PyTorch"
 COMPETITORS = (
     Competitor(GRAPHC, "with_graphc", "prepare", ("graphc",)),
+    Competitor(TILED, "with_graphc", "in_tiles", ("graphc",), _has_images),
     Competitor(PYTORCH, "with_torch", "eager", ("torch",)),
     Competitor("PyTorch channels_last", "with_torch", "channels_last", ("torch",), _has_images),
     Competitor("torch.compile", "with_torch", "compiled", ("torch",)),
@@ -144,7 +146,7 @@ class Result:
 
     @property
     def best_peer(self) -> Measured | None:
-        peers = [c for c in self.competitors if c.name != GRAPHC and c.median is not None]
+        peers = [c for c in self.competitors if c.name not in (GRAPHC, TILED) and c.median is not None]
         return min(peers, key=lambda c: c.median or 0.0, default=None)
 
     @property
@@ -187,8 +189,9 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def competing(problem: Problem, only: Sequence[str] = ()) -> list[Competitor]:
-    """Those that are installed and can do it; of those in `only`, if there are any."""
-    return [c for c in COMPETITORS if (not only or c.name in only) and not c.missing() and c.applies(problem)]
+    """Those that are installed and can do it; of those in `only`, if there are any, else without options."""
+    wanted = only or [c.name for c in COMPETITORS if c.name != TILED]
+    return [c for c in COMPETITORS if c.name in wanted and not c.missing() and c.applies(problem)]
 
 
 def measure(

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tests.benchmarks.measure import COMPETITORS, GRAPHC, Result
+from tests.benchmarks.measure import COMPETITORS, GRAPHC, TILED, Result
 
 MEMORY_TARGET = 0.6
 """What a training step needs at most, of PyTorch's peak."""
@@ -89,6 +89,10 @@ def show(console: Console, result: Result) -> None:
     ]
     if own is not None and own.again is not None:
         notes.append(f"graphc's first call from its cache: {seconds(own.again)}")
+    tiled = result.of(TILED)
+    if own is not None and tiled is not None and tiled.ratio is not None:
+        versus = f", {times(result.ratio / tiled.ratio)} of the best peer's speed" if result.ratio else ""
+        notes.append(f"with winograd=True: {times(1 / tiled.ratio)} of its own speed without{versus}")
     table.caption, table.caption_justify = "\n".join(notes), "left"
     console.print(table)
 
@@ -110,7 +114,8 @@ def summary(console: Console, results: Sequence[Result]) -> None:
         table.add_column(column, justify="left" if column == "best peer" else "right")
     for r in results:
         own, best = r.of(GRAPHC), r.best_peer
-        fastest = min((c.best for c in r.competitors if c.best and c is not own), default=None)
+        peers = (c.best for c in r.competitors if c.best and c.name not in (GRAPHC, TILED))
+        fastest = min(peers, default=None)
         table.add_row(
             r.workload,
             str(r.threads),

@@ -72,7 +72,13 @@ class Built:
     memories: list[gc.Parameter]
 
 
-def build(problem: Problem, threads: int, backend: str = "llvm", precision: str | None = None) -> Built:
+def build(
+    problem: Problem,
+    threads: int,
+    backend: str = "llvm",
+    precision: str | None = None,
+    winograd: bool = False,
+) -> Built:
     """Make the graph and compile it, for the shapes at hand."""
     inputs = [gc.input(f"x{k}", a.shape, a.dtype) for k, a in enumerate(problem.inputs)]
     params = {name: gc.param(name, init=a) for name, a in problem.params.items()}
@@ -88,14 +94,28 @@ def build(problem: Problem, threads: int, backend: str = "llvm", precision: str 
         memories = optimizer.state
     else:
         outputs = gc.freeze(outputs)  # as the other compilers of inference do
-    fn = gc.compile(inputs, outputs, updates=updates, backend=backend, threads=threads, precision=precision)
+    fn = gc.compile(
+        inputs,
+        outputs,
+        updates=updates,
+        backend=backend,
+        threads=threads,
+        precision=precision,
+        winograd=winograd,
+    )
     arguments = tuple(a[()] for a in problem.inputs)  # scalars as NumPy's scalars
     return Built(fn, arguments, params, memories)
 
 
-def prepare(problem: Problem, threads: int, backend: str = "llvm", precision: str | None = None) -> Prepared:
+def prepare(
+    problem: Problem,
+    threads: int,
+    backend: str = "llvm",
+    precision: str | None = None,
+    winograd: bool = False,
+) -> Prepared:
     """See `workload.Prepared`."""
-    built = build(problem, threads, backend, precision)
+    built = build(problem, threads, backend, precision, winograd)
     fn, arguments = built.fn, built.arguments
     if problem.bound and backend == "llvm":
         bound = fn.bind(*problem.inputs, out=None)
@@ -111,6 +131,11 @@ def prepare(problem: Problem, threads: int, backend: str = "llvm", precision: st
         return [np.asarray(r) for r in results] + [p.value.copy() for p in trained]
 
     return Prepared(call, read, partial(reset, problem, built))
+
+
+def in_tiles(problem: Problem, threads: int) -> Prepared:
+    """With convolutions in Winograd's tiles."""
+    return prepare(problem, threads, winograd=True)
 
 
 def reset(problem: Problem, built: Built) -> None:

@@ -84,9 +84,12 @@ def test_names_select_by_their_beginning() -> None:
 
 def test_competitors_can_be_left_out() -> None:
     arguments = command.parsed(["mlp", "--quick", "--without", "torch.compile", "CasADi"])
-    assert set(arguments.only) == {c.name for c in harness.COMPETITORS} - {"torch.compile", "CasADi"}
+    every = {c.name for c in harness.COMPETITORS} - {harness.TILED}
+    assert set(arguments.only) == every - {"torch.compile", "CasADi"}
     assert arguments.seconds == 3.0 and arguments.compile_limit == 120.0
     assert command.parsed(["mlp", "--only", "graphc", "JAX jit", "--without", "graphc"]).only == ["JAX jit"]
+    assert command.parsed(["vgg", "--only", "graphc", "--winograd"]).only == ["graphc", "graphc winograd"]
+    assert set(command.parsed(["vgg", "--winograd"]).only) == {*every, harness.TILED}
 
 
 @pytest.mark.parametrize(
