@@ -26,6 +26,7 @@ from graphc_llvm.executable import LLVMExecutable
 from graphc_llvm.jit import Code, cache_key
 from graphc_llvm.kept import KeptExecutable, Lowered, about
 from graphc_llvm.machine import host_features, host_machine, vector_unit
+from graphc_llvm.pieces import Pieces
 from graphc_llvm.threads import runtime, usable_threads
 
 if TYPE_CHECKING:
@@ -130,9 +131,10 @@ def _built(
     decisions: Decisions = _UNDECIDED,
 ) -> LLVMExecutable:
     """A program as machine code; `spent` is what was done before, by step."""
-    scheduled, steps, module = lower_for(program, fast, machine, spent, decisions)
-    start = perf_counter()
-    code = Code(str(module), cache)
+    with Pieces(cache, beside=machine.threads > 1) as pieces:
+        scheduled, steps, module = lower_for(program, fast, machine, spent, decisions, pieces.take)
+        start = perf_counter()
+        code = pieces.code(module)
     made = LLVMExecutable(scheduled, module, code, machine.threads, steps, cache)
     made.seconds = spent | {"object": perf_counter() - start}
     return made
@@ -150,41 +152,43 @@ def lower_for(
     machine: Machine,
     spent: dict[str, float] | None = None,
     decisions: Decisions = _UNDECIDED,
+    take: Callable[[str], None] | None = None,
 ) -> Lowered:
     """A program as it is scheduled for a machine, the steps that led there, and its module.
 
     What is not among the `decisions` is left to the model of costs.  The seconds that scheduling and emitting took
-    are put into `spent`.
+    are put into `spent`.  `take` is given the module in pieces, see `graphc_llvm.emit.ModuleEmitter`.
     """
-    from graphc_llvm.emit import emit  # not needed where code comes from the cache
+    from graphc_llvm.emit import ModuleEmitter  # not needed where code comes from the cache
 
-    start = perf_counter()
-    scheduled, steps = _scheduled(program, machine, decisions)
-    between = perf_counter()
-    bits = 8 * machine.vector_bytes
-    module = emit(scheduled, fast=fast, threads=machine.threads, vector_bits=bits, bf16=machine.bf16)
-    if spent is not None:
-        spent |= {"schedule": between - start, "emit": perf_counter() - between}
-    return scheduled, steps, module
-
-
-def _scheduled(
-    program: Program, machine: Machine, decisions: Decisions
-) -> tuple[Program, tuple[tuple[str, ...], ...]]:
-    """The program with every kernel scheduled for the machine, and the steps of each call."""
-    from graphc_llvm.schedules import schedule
-
+    start, scheduling = perf_counter(), 0.0
+    emitter = ModuleEmitter(program, fast, machine.threads, 8 * machine.vector_bytes, machine.bf16, take)
     calls: list[Call] = []
     steps: list[tuple[str, ...]] = []
     for call in program.calls:
-        form = Form.of(call.kernel)
-        bare, taken = _schedule(form, call.flops, machine, _decision(form, call.flops, decisions))
-        kernel = form.restore(bare, call.kernel.name)
-        if kernel is None:
-            kernel, taken = schedule(call.kernel, machine, flops=call.flops, threads=machine.threads)
+        before = perf_counter()
+        kernel, taken = _scheduled(call, machine, decisions)
         calls.append(replace(call, kernel=kernel))
-        steps.append(tuple(map(form.text, taken)))
-    return program.with_calls(calls), tuple(steps)
+        steps.append(taken)
+        scheduling += perf_counter() - before
+        emitter.add(calls[-1])
+    scheduled = program.with_calls(calls)
+    module = emitter.finish(scheduled.steps)
+    if spent is not None:
+        spent |= {"schedule": scheduling, "emit": perf_counter() - start - scheduling}
+    return scheduled, tuple(steps), module
+
+
+def _scheduled(call: Call, machine: Machine, decisions: Decisions) -> tuple[Kernel, tuple[str, ...]]:
+    """The kernel of a call, scheduled for the machine, and the steps."""
+    from graphc_llvm.schedules import schedule
+
+    form = Form.of(call.kernel)
+    bare, taken = _schedule(form, call.flops, machine, _decision(form, call.flops, decisions))
+    kernel = form.restore(bare, call.kernel.name)
+    if kernel is None:
+        kernel, taken = schedule(call.kernel, machine, flops=call.flops, threads=machine.threads)
+    return kernel, tuple(map(form.text, taken))
 
 
 def _decision(form: Form, flops: Index, decisions: Decisions) -> Decision | None:

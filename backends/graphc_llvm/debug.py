@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from graphc.kernel.ir import Stmt, kernel_lines
 from graphc.kernel.program import Program
 
+_LINE = re.compile(r",? !dbg !\d+")
+
 
 class DebugInfo:
     """The metadata of a module, numbered as it is asked for."""
@@ -58,6 +60,15 @@ class DebugInfo:
     def _add(self, node: str) -> int:
         self._nodes.append(node)
         return len(self._nodes) - 1
+
+
+def without_lines(text: str) -> str:
+    """The text of a module without its instructions' lines.
+
+    >>> without_lines("  ret void, !dbg !6")
+    '  ret void'
+    """
+    return _LINE.sub("", text)
 
 
 def line_map(program: Program) -> Mapping[int, Stmt]:

@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import llvmlite
@@ -29,13 +28,13 @@ import llvmlite.binding as llvm
 
 from graphc.errors import InternalError
 from graphc.kernel.program import CodeCache
+from graphc_llvm.debug import without_lines
 from graphc_llvm.machine import cpu_and_features
 from graphc_llvm.threads import runtime_symbols
 
 ENTRY = "graphc_entry"
 STAGES = ("llvm", "llvm-opt", "asm")
-PIPELINE = "inline, O1 functions, O3 code, no lines"  # part of the key of cached objects
-_LINE = re.compile(r",? !dbg !\d+")
+PIPELINE = "inline, sroa, simplify-cfg, instcombine, O3 code, no lines"  # part of the key of cached objects
 
 _libraries = itertools.count()
 _lock = threading.RLock()  # LLVM's context is shared by all modules
@@ -79,30 +78,33 @@ class Code:
     def __init__(
         self, text: str, cache: CodeCache | None = None, symbols: Mapping[str, int] | None = None
     ) -> None:
-        self._text = text
-        key = cache_key(text) if cache is not None else ""
-        found = cache.get(key) if cache is not None else None
-        if found is not None and self._load(found, symbols):
-            return
-        built = compile_object(text)
-        if not self._load(built, symbols):
+        self._text: object = text
+        if not any(self._load([make(text, cache)], symbols) for make in (compiled, compiled_anew)):
             raise InternalError("LLVM does not link the object that it made")
-        if cache is not None:
-            cache.put(key, built)
 
     @classmethod
-    def of(cls, object: bytes, text: str) -> Code | None:
-        """The code of an object that was kept, and of the text that it was made of; None where it does not load."""
+    def linked(cls, objects: Sequence[bytes], text: object) -> Code | None:
+        """The code of objects of which one has the entry, and that `str(text)` is compiled to; None where they do
+        not load."""
         code = cls.__new__(cls)
         code._text = text
-        return code if code._load(object, None) else None
+        return code if code._load(objects, None) else None
 
-    def _load(self, object: bytes, symbols: Mapping[str, int] | None) -> bool:
-        """Link an object; it may call `symbols`, by address.  False where it is not an object of this LLVM."""
+    @classmethod
+    def of(cls, object: bytes, text: object) -> Code | None:
+        """The code that was kept as `object`; None where it does not load."""
+        found = _unpacked(object)
+        return cls.linked(found, text) if found else None
+
+    def _load(self, objects: Sequence[bytes], symbols: Mapping[str, int] | None) -> bool:
+        """Link objects; they may call `symbols`, by address.  False where one is no object of this LLVM."""
         known = runtime_symbols() if symbols is None else symbols
         with _lock:
             linker = _linker()
-            library = llvm.JITLibraryBuilder().add_object_img(object).export_symbol(ENTRY)
+            library = llvm.JITLibraryBuilder()
+            for object in objects:
+                library.add_object_img(object)
+            library.export_symbol(ENTRY)
             for name, address in known.items():
                 library.import_symbol(name, address)
             try:
@@ -110,12 +112,47 @@ class Code:
                 self.address = int(self._tracker[ENTRY])
             except RuntimeError:
                 return False
-        self.object = object
+        self._objects = tuple(objects)
         return True
+
+    @property
+    def object(self) -> bytes:
+        """What `of` makes the same code of."""
+        return _packed(self._objects)
 
     def text(self, stage: str) -> str:
         """The text of a stage; KeyError for an unknown one."""
-        return stage_text(self._text, stage)
+        return stage_text(str(self._text), stage)
+
+
+def _packed(objects: Sequence[bytes]) -> bytes:
+    """count length* object*, numbers in eight bytes."""
+    numbers = (len(objects), *map(len, objects))
+    return b"".join([*(n.to_bytes(8, "little") for n in numbers), *objects])
+
+
+def _unpacked(content: bytes) -> list[bytes]:
+    """The objects that were packed; none where they are not all there."""
+    numbers = memoryview(content[: len(content) // 8 * 8]).cast("q")
+    count = numbers[0] if len(numbers) else 0
+    if not 0 < count < len(numbers):
+        return []
+    ends = list(itertools.accumulate(numbers[1 : 1 + count], initial=8 * (1 + count)))
+    return [content[a:b] for a, b in itertools.pairwise(ends)] if ends[-1] == len(content) else []
+
+
+def compiled(text: str, cache: CodeCache | None) -> bytes:
+    """The object of a text, from the cache if it is there."""
+    found = cache.get(cache_key(text)) if cache is not None else None
+    return compiled_anew(text, cache) if found is None else found
+
+
+def compiled_anew(text: str, cache: CodeCache | None) -> bytes:
+    """The object of a text, which goes to the cache."""
+    made = compile_object(text)
+    if cache is not None:
+        cache.put(cache_key(text), made)
+    return made
 
 
 def stage_text(text: str, stage: str) -> str:
@@ -137,7 +174,7 @@ def compile_object(text: str) -> bytes:
     Without line tables, which nobody reads there and which take a third of LLVM's time; they change no
     instruction, and the texts of the stages have them.
     """
-    return object_of(_LINE.sub("", text), _host())
+    return object_of(without_lines(text), _host())
 
 
 def object_of(text: str, machine: llvm.TargetMachine) -> bytes:
@@ -165,18 +202,14 @@ def _optimised(text: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
         raise InternalError(f"LLVM refuses the module that was emitted: {error}") from None
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
-    # Level 1 of LLVM's simplification, function by function: registers for local buffers, common
-    # subexpressions, invariant code.  The kernels are vectorised, tiled and unrolled already; all of level 3
-    # was measured to take twice the time and to gain nothing.
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-    builder = llvm.create_pass_builder(machine, options)
-    inline = llvm.create_new_module_pass_manager()
-    inline.add_always_inliner_pass()
-    inline.add_global_dead_code_eliminate_pass()
-    inline.run(module, builder)
-    simplify = builder.getFunctionPassManager()
-    for function in module.functions:
-        if not function.is_declaration:
-            simplify.run(function, builder)
+    # The kernels are tiled, vectorised and unrolled already, without invariant code and common subexpressions:
+    # all of LLVM's level 1 was measured to take five times as long as what is left here, and to gain nothing.
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.add_sroa_pass()  # registers for local buffers
+    passes.add_simplify_cfg_pass()
+    passes.add_instruction_combine_pass()
+    passes.run(module, builder)
     return module
