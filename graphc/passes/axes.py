@@ -74,8 +74,8 @@ def together(n: Node) -> Iterator[tuple[Axis, Axis]]:
         case Reduce(axes=axes):
             kept = (k for k in range(n.src[0].type.rank) if k not in axes)
             yield from (((n, k), (n.src[0], a)) for k, a in enumerate(kept))
-        case Pairs(axis=axis):
-            yield from (((n, k), (n.src[0], k)) for k in rank if k != axis)
+        case Pairs():  # also the axis of the pairs: where neighbours lie side by side, so do their pairs
+            yield from (((n, k), (n.src[0], k)) for k in rank)
         case Conv():
             x, w = n.src
             yield from (

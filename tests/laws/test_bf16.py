@@ -280,3 +280,17 @@ def test_a_model_is_trained_in_the_precision_that_it_is_compiled_with() -> None:
     history = model.fit(data, labels, epochs=5, batch_size=32, verbose=0).history
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     assert all(rounded_products(fn) for fn in model._functions.values())
+
+
+def test_images_are_vectors_wherever_they_are_in_full_precision() -> None:
+    """A found case: the gradients to the filters pair images, and normalisations had lost the order of the images."""
+    x, w = gc.input("x", (32, 16, 12, 12), "float32"), gc.input("w", (16, 16, 3, 3), "float32")
+    y = x
+    for _ in range(2):
+        y = gc.relu(gc.batch_norm(gc.conv2d(y, w, padding=1)))
+    outputs = [gc.sum(y * y), *gc.grad(gc.sum(y * y), [w])]
+    texts = []
+    for precision in ("full", "bf16"):
+        log = compiled([x, w], outputs, "llvm", precision=precision).log
+        texts.append({e.text.partition(" ")[2] for e in log if e.rule == "images-innermost"})
+    assert texts[0] == texts[1] and len(texts[0]) == 1
