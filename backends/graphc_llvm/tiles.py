@@ -36,6 +36,7 @@ from graphc.kernel.schedule import cut, reorder, split, unroll, vectorize
 from graphc.kernel.staging import stage, stage_store
 from graphc.kernel.tiling import fission, vector_reduction
 from graphc_llvm.nests import Nest, Plan, masked_lanes, panel_bytes, step, tile_sizes, unit_lanes
+from graphc_llvm.order import cheapest_order
 
 if TYPE_CHECKING:
     from graphc_llvm.schedules import Scheduler
@@ -54,7 +55,9 @@ class Tiling:
         order = [f.var for f in self.nest.loops]
         vector = [plan.vector] if plan.vector in self.extents else []
         tiled = [v for v, _ in plan.tile]
-        outer = sorted((v for v in order if v not in tiled and v not in vector), key=self._few)
+        outer = [v for v in order if v not in tiled and v not in vector]
+        many = cheapest_order(self.nest, [v for v in outer if not self._few(v)], s.machine.l2_bytes)
+        outer = [*many, *(v for v in outer if self._few(v))]
         self._arrange(order, [*outer, *vector, *tiled])
         if not vector:
             sizes = [tile_sizes(self.extents[v], size) for v, size in plan.tile]

@@ -17,7 +17,7 @@ operations: `Axes` is a partition of all axes of all nodes into those that are w
 The axis is moved where that costs less.  Elsewhere constant filters are stored with their own axis innermost, and
 one vector holds the same place of several results; the temporaries that such convolutions make and read have their
 channels innermost, so that vectors are stored whole and what is read for one place lies together.  Constant columns
-that few rows are multiplied by lie in blocks too: memory delivers one stream, not lines far apart.  A reshape renames a
+that few rows are multiplied by lie in blocks too, or each by itself: memory delivers one stream.  A reshape renames a
 buffer: where it merges or splits the axis, the buffer stays row-major.
 
 >>> import graphc as gc
@@ -161,10 +161,14 @@ def _constants(
             others.sort(key=lambda k, end=channels, held=node: (held, k) == end)  # type: ignore[misc]
         count = node.type.shape[place]
         blocks = count % BLOCK == 0 and count != BLOCK and _alone(node, n, users)
-        if isinstance(n.op, Contract) and not blocks:
-            continue
-        orders[node] = (place, *others, place) if blocks else (*others, place)
-        text = f"{log.name(node)} has its axis of {count} innermost, as vectors of filters"
+        if blocks or isinstance(n.op, Conv):
+            orders[node] = (place, *others, place) if blocks else (*others, place)
+            text = f"{log.name(node)} has its axis of {count} innermost, as vectors of filters"
+        else:
+            orders[node] = (place, *others)
+            text = (
+                f"{log.name(node)} has its axis of {node.type.shape[others[-1]]} innermost, which is summed"
+            )
         log.add("layout", "filters-innermost", text, after=(node,))
     return orders
 
@@ -220,7 +224,7 @@ def filters(n: Node) -> tuple[Axis, int] | None:
             others = product(sizes[letter] for letter in result if letter in other)
             if len(free) == 1 and isinstance(others, int) and others <= FEW:
                 axis = origin((mine, free[0]))
-                if _is_constant(axis) and axis[1] == axis[0].type.rank - 1:
+                if _is_constant(axis) and axis[1] == axis[0].type.rank - 1 > 0:
                     return axis, result.index(own[free[0]])
     return None
 

@@ -264,6 +264,7 @@ FROZEN: dict[str, tuple[tuple[tuple[int, ...], ...], Callable[..., Tensor]]] = {
         ((192, 64), (64, 96), (96, 10)),
         lambda x, w, v, u: gc.relu(gc.relu(gc.reshape(x, (-1, 192)) @ w + 1.0) @ v) @ u,
     ),
+    "odd columns": (((192, 45), (45, 10)), lambda x, w, v: gc.relu(gc.reshape(x, (-1, 192)) @ w) @ v),
     "a product with itself": (((64, 64), (192, 64)), lambda x, w, v: w[:2] @ w + gc.sum(x)),
     "renamed": (((4, 48, 64),), lambda x, w: gc.reshape(x, (-1, 192)) @ gc.reshape(w, (192, 64))),
     "transposed": (
