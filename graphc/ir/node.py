@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     from graphc.ir.loops import Element, LoopBuilder
 
 
-class Op(ABC):
+class Op:
     """An operation with its static attributes: a frozen dataclass whose fields are hashable.
 
-    An operation is complete with `infer`, `vjp`, `latex`, `evaluate` and one of `loops` and `nest`.
+    An operation is complete with `infer`, `vjp`, `latex`, `evaluate` and one of `loops` and `nest`.  (mypy sees to
+    that.  The class is no ABC: `isinstance` takes five times as long for those, and passes ask it all the time.)
     """
 
     __slots__ = ()
