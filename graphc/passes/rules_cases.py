@@ -212,6 +212,14 @@ def _spread_conv(strides: tuple[int, int]) -> Node:
     return node(Conv((1, 1), (1, 1)), _spread(x, strides, (1, 0), (2, 1)), w)
 
 
+def _interleaved(strides: tuple[int, int]) -> Node:
+    """Filters that take turns along both axes."""
+    s, t = strides
+    made = node(Conv((1, 1), (1, 1)), leaf("x", (N, 1, 2, 6, 6)), leaf("w", (1, 2 * s * t, 2, 3, 2)))
+    turned = transposed(reshaped(made, N, 1, 2, s, t, 4, 5), 0, 1, 2, 5, 3, 6, 4)
+    return reshaped(turned, N, 1, 2, 4 * s, 5 * t)
+
+
 def _conv_by_spread() -> Node:
     """The gradient of a strided convolution by its kernel: over the image, by an upstream with zeros between."""
     spread = _spread(leaf("u", (2, 1, 3, 2, 2)), (2, 2), (0, 0), (0, 0))
@@ -276,6 +284,10 @@ STRUCTURAL: Mapping[str, Callable[[], list[Node]]] = {
         cut(convolved((1, 1), (1, 1)), (0, 0, 0, 0, 1), (1, 1, 1, 2, 1), N, 1, 3, 2, 4),
     ],
     "conv-of-spread": lambda: [_spread_conv((2, 3)), _spread_conv((3, 2))],
+    "slice-of-turns": lambda: [
+        cut(_interleaved((2, 3)), (0, 0, 0, 3, 2), (1,) * 5, N, 1, 2, 4, 7),
+        cut(_interleaved((3, 2)), (0, 0, 0, 0, 4), (1,) * 5, N, 1, 2, 9, 2),
+    ],
     "conv-by-spread": lambda: [_conv_by_spread()],
     "slice-concat": lambda: [
         cut(node(Concat(1), A, leaf("b", (N, 2))), (0, 3), (1, 1), N, 2),

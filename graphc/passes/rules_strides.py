@@ -9,6 +9,7 @@ arXiv:1609.05158.)  Where the kernel is the larger one, as in a weight's gradien
 ...     print(rule)
 stride-of-slice: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and skips places  [bitwise]
 conv-of-spread: conv(spread(x), w) = interleave(conv(x, phases(w)))  if the spread is by known amounts  [stable]
+slice-of-turns: slice(interleave(conv(x, w))) = slice(interleave(slice(conv(x, w))))  if it cuts whole turns  [bitwise]
 conv-by-spread: conv(transpose(spread(x)), w) = transpose(flip(conv(w, x)))  if w is the larger one  [stable]
 """
 
@@ -121,6 +122,52 @@ def _interleaved(m: Match) -> Node:
     return node(Slice((*none, *shift), (1,) * (3 + rank), m.root.type.shape), out)
 
 
+def _turns(m: Match) -> list[tuple[int, int, int, int]] | None:
+    """For each axis that places take turns on: how many there are, the turns in all, the first and last one kept."""
+    cut, joined = m.root.op, m.root.src[0]
+    turned, conv = joined.src[0], joined.src[0].src[0].src[0]
+    split, rank = turned.src[0].type.shape, conv.type.rank - 3
+    assert isinstance(cut, Slice) and isinstance(turned.op, Transpose)
+    lead, counts = split[:3], conv.type.shape[3:]
+    strides = split[3 : 3 + rank]
+    perm = tuple(v for i in range(rank) for v in (3 + rank + i, 3 + i))
+    if len(split) != 3 + 2 * rank or split[3 + rank :] != counts or turned.op.perm != (0, 1, 2, *perm):
+        return None
+    full = tuple(q * s for q, s in zip(counts, strides, strict=True))
+    if joined.type.shape != (*lead, *full) or set(cut.steps) != {1} or cut.shape[:3] != lead:
+        return None
+    found: list[tuple[int, int, int, int]] = []
+    for t, n, q, s in zip(cut.starts[3:], cut.shape[3:], counts, strides, strict=True):
+        if not (isinstance(t, int) and isinstance(n, int) and isinstance(q, int) and isinstance(s, int)):
+            return None
+        found.append((s, q, t // s, -(-(t + n) // s)))
+    return found if 0 not in cut.shape else None
+
+
+@guard("it cuts whole turns")
+def cuts_turns(m: Match) -> bool:
+    found = _turns(m)
+    return found is not None and any(first > 0 or last < q for _, q, first, last in found)
+
+
+def _fewer_turns(m: Match) -> Node:
+    """interleave(y)[t : t + n] → interleave(y[t // s : …])[t % s : …]"""
+    cut, joined, found = m.root.op, m.root.src[0], _turns(m)
+    turned, conv = joined.src[0], joined.src[0].src[0].src[0]
+    assert isinstance(cut, Slice) and found is not None
+    lead, rank = turned.src[0].type.shape[:3], len(found)
+    counts = tuple(last - first for _, _, first, last in found)
+    strides = tuple(s for s, _, _, _ in found)
+    starts = (0, 0, 0, *(first for _, _, first, _ in found))
+    part = node(Slice(starts, (1,) * (3 + rank), (*conv.type.shape[:3], *counts)), conv)
+    out = node(Transpose(turned.op.perm), node(Reshape((*lead, *strides, *counts)), part))  # type: ignore[attr-defined]
+    out = node(Reshape((*lead, *(q * s for q, s in zip(counts, strides, strict=True)))), out)
+    if out.type.shape == cut.shape:
+        return out
+    rest = tuple(t - s * a for t, (s, _, a, _) in zip(cut.starts[3:], found, strict=True))
+    return node(Slice((0, 0, 0, *rest), cut.steps, cut.shape), out)
+
+
 @guard("w is the larger one")
 def kernel_is_larger(m: Match) -> bool:
     turned = m.root.src[0]
@@ -170,6 +217,8 @@ def _exchanged(m: Match) -> Node:
 
 
 _spread = Structural(Pad, (x,), "pad")
+_split = Structural(Reshape, (Structural(Conv, (x, w), "conv"),), "split")
+_interleave = Structural(Reshape, (Structural(Transpose, (_split,), "turned"),), "joined")
 
 STRIDES: tuple[Rule, ...] = (
     rule(
@@ -190,6 +239,18 @@ STRIDES: tuple[Rule, ...] = (
             "conv(spread(x), w) = interleave(conv(x, phases(w)))",
             r"\operatorname{conv}(\operatorname{spread}(x), w) = "
             r"\operatorname{interleave}(\operatorname{conv}(x, \operatorname{phases}(w)))",
+        ),
+    ),
+    rule(
+        "slice-of-turns",
+        Structural(Slice, (_interleave,), "outer"),
+        _fewer_turns,
+        exact="bitwise",
+        when=cuts_turns,
+        equation=(
+            "slice(interleave(conv(x, w))) = slice(interleave(slice(conv(x, w))))",
+            r"\operatorname{slice}(\operatorname{interleave}(\operatorname{conv}(x, w))) = "
+            r"\operatorname{slice}(\operatorname{interleave}(\operatorname{slice}(\operatorname{conv}(x, w))))",
         ),
     ),
     rule(

@@ -11,6 +11,7 @@ slice-conv: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and 
 slice-of-pad: slice(pad(x)) = pad(x)  if the slice cuts padding only  [bitwise]
 stride-of-slice: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and skips places  [bitwise]
 conv-of-spread: conv(spread(x), w) = interleave(conv(x, phases(w)))  if the spread is by known amounts  [stable]
+slice-of-turns: slice(interleave(conv(x, w))) = slice(interleave(slice(conv(x, w))))  if it cuts whole turns  [bitwise]
 conv-by-spread: conv(transpose(spread(x)), w) = transpose(flip(conv(w, x)))  if w is the larger one  [stable]
 """
 
