@@ -77,6 +77,11 @@ class Costs:
         self.envs = [dict.fromkeys(dims, m) for m in MEASURE] if dims else [{}]
         self.slides = {v for v in self.outer if any(self._slides(v, f) for c in nest.chains for f in c.loops)}
         self.ideals = [self._ideal(env) for env in self.envs]
+        self.walked = [
+            [walked_bytes(nest, c, t.stmt) for t in ts]
+            for c, ts in zip(nest.chains, self.chains, strict=True)
+        ]
+        self.panels: dict[str, int] = {}  # by the vector loop
 
     def _slides(self, var: str, inner: For) -> bool:
         """Whether some load comes, in a later turn of a reduction, to where another iteration of a loop has been."""
@@ -174,8 +179,8 @@ class Costs:
         cells = math.prod(sizes.values())
         vectors = self._width(lanes)
         total = 6.0
-        for chain, touches, sums, lets in zip(
-            self.nest.chains, self.chains, self.sums, self.lets, strict=True
+        for chain, touches, walked, sums, lets in zip(
+            self.nest.chains, self.chains, self.walked, self.sums, self.lets, strict=True
         ):
             rounds = 1
             for f in chain.loops:
@@ -183,7 +188,7 @@ class Costs:
                 rounds *= -(-n // lanes) if f.var == plan.vector else n
             loads = sum(self._access(plan, t, sizes, lanes) for t in touches)
             arithmetic = cells * vectors * (max(1, sums) + lets)
-            traffic = self._traffic(plan, chain, touches, sizes, lanes, env)
+            traffic = self._traffic(plan, chain, touches, walked, sizes, lanes, env)
             busy = max(arithmetic, loads, FMA_LATENCY, traffic) + WAIT * traffic
             total += rounds * (busy + 0.15 * loads + 0.5) + 4 * len(chain.loops)
         if plan.vector in self.inner:
@@ -198,6 +203,7 @@ class Costs:
         plan: Plan,
         chain: Chain,
         touches: Sequence[Touch],
+        all_walked: Sequence[int],
         sizes: Mapping[str, int],
         lanes: int,
         env: Mapping[str, int],
@@ -207,8 +213,12 @@ class Costs:
         footprint, crowded = 0, False
         way = self.machine.l1_bytes // WAYS
         far_bytes = self.machine.l2_bytes // 2
-        again = panel_bytes(self.nest, plan) > far_bytes  # each panel walks all rows anew
-        for t, cached in zip(touches, self._left(chain, touches, sizes, env), strict=True):
+        if plan.vector not in self.panels:
+            self.panels[plan.vector] = panel_bytes(self.nest, plan)
+        again = self.panels[plan.vector] > far_bytes  # each panel walks all rows anew
+        for t, cached, walked in zip(
+            touches, self._left(chain, touches, sizes, env), all_walked, strict=True
+        ):
             size = t.stmt.buffer.dtype.size
             copies = math.prod(n for var, n in sizes.items() if t.moves(var) and var not in cached)
             each = copies * (lanes if t.moves(plan.vector) else 1) * size
@@ -221,7 +231,7 @@ class Costs:
             apart = max((t.moves(var) * size for var in sizes if t.moves(var) < IRREGULAR), default=0)
             packed = t.stmt.buffer.name in plan.packed
             late = again and not t.moves(plan.vector) and copies > STREAMS and isinstance(t.stmt, Load)
-            if late and walked_bytes(self.nest, chain, t.stmt) > far_bytes:
+            if late and walked > far_bytes:
                 each += (copies - STREAMS) * LINE  # these rows arrive late, line by line
             if not packed and apart >= LINE and copies * math.gcd(apart, way) > WAYS * way:
                 # These rows push each other out of the first cache: each element comes with its line.

@@ -186,17 +186,12 @@ def names(index: Index) -> tuple[str, ...]:
     if len(index.terms) == 1 and len(atoms := index.terms[0][0]) == 1 and isinstance(atoms[0], str):
         return (atoms[0],)
     found: set[str] = set()
-    stack: list[Index] = [index]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, int):
-            continue
-        for atoms, _ in part.terms:
-            for atom in atoms:
-                if isinstance(atom, str):
-                    found.add(atom)
-                else:
-                    stack.append(atom.value)
+    for atoms, _ in index.terms:
+        for atom in atoms:
+            if isinstance(atom, str):
+                found.add(atom)
+            else:
+                found.update(names(atom.value))  # as deep as floors are nested
     return tuple(sorted(found))
 
 

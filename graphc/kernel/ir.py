@@ -285,12 +285,12 @@ def kernel_lines(kernel: Kernel) -> Iterator[tuple[str, Stmt | None]]:
 
 def walk(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
     """All statements, outermost first, in the order of the text."""
-    stack = list(reversed(body))
+    stack = list(body[::-1])
     while stack:
         stmt = stack.pop()
         yield stmt
         if isinstance(stmt, For):
-            stack.extend(reversed(stmt.body))
+            stack += stmt.body[::-1]
 
 
 def index_expressions(stmt: Stmt) -> tuple[Index, ...]:
