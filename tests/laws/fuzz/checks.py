@@ -34,7 +34,7 @@ from graphc.ir.graph import Graph
 from graphc.passes.log import Log
 from graphc.passes.pipeline import LATER, PIPELINE, optimize
 from graphc.runtime import reference
-from graphc_llvm import emit
+from graphc_llvm import emit_entry
 from tests.laws.fuzz.noise import RUNS, bounds
 from tests.laws.fuzz.program import Array, Built, Program
 from tests.laws.fuzz.slopes import wrong_slope
@@ -226,7 +226,7 @@ def _compute(built: Built, judge: Judge, way: str, optimizer: Optimizer) -> Find
         return judge.verdict(way, [*results[:count], *kept])
     off = {"llvm without fuse": ("fuse",), "llvm plain": (*PASSES, *LATER)}.get(way, ())
     # With two threads no loop is too short to be shared.
-    shared = mock.patch.object(emit, "ENOUGH", -1) if way == "llvm 2" else nullcontext()
+    shared = mock.patch.object(emit_entry, "ENOUGH", -1) if way == "llvm 2" else nullcontext()
     with shared, mock.patch("graphc.runtime.compile.optimize", optimizer):
         function = gc.compile(
             built.inputs,
