@@ -45,6 +45,7 @@ WAIT = 0.05  # of the time that a cache needs for its bytes, even where arithmet
 RAGGED = 4  # times a load, in rows that are no whole vectors: masked, and across cache lines
 GATHER = 1.2  # cycles a lane
 MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
+SCATTER = 1.8  # times what loading takes, where lanes are stored apart
 CODE = 0.002  # of a score, for each vector instruction of a tile,
 BRIEF = 1e6  # in kernels of so many cycles; less in longer ones
 FORK = 10_000  # of all threads together, for one more loop that they share: a microsecond or more
@@ -288,7 +289,12 @@ class Costs:
         extent = self.outer.get(plan.vector, lanes)
         real = extent if isinstance(extent, int) and extent < lanes else lanes
         near = abs(stride) <= NEAR or any(t.moves(v) == 1 for v, _ in plan.tile)
-        return copies * real * (GATHER if near else MISS)
+        if self.nest.chains:
+            return copies * real * (GATHER if near else MISS)
+        apart, way = abs(stride) * t.stmt.buffer.dtype.size, self.machine.l1_bytes // WAYS
+        crowded = abs(stride) < IRREGULAR and real * math.gcd(apart, way) >= WAYS * way
+        each = GATHER if near and not crowded else MISS
+        return copies * real * each * (SCATTER if isinstance(t.stmt, Store) else 1.0)
 
     def _packing(self, plan: Plan, buffer: str, env: Mapping[str, int]) -> float:
         for chain, touches in zip(self.nest.chains, self.chains, strict=True):
