@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import llvmlite
 import llvmlite.binding as llvm
 
+from graphc.config import setting
 from graphc.errors import BackendError
 from graphc.ir.dims import Index
 from graphc.kernel.alike import Form
 from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Call, CodeCache, Executable, Machine, Program
+from graphc.kernel.verify import verify
 from graphc_llvm.executable import LLVMExecutable
 from graphc_llvm.jit import Code, cache_key
 from graphc_llvm.kept import KeptExecutable, Lowered, about
@@ -228,4 +230,5 @@ def _made(
         return schedule(kernel, machine, flops=flops, threads=machine.threads)
     from graphc_llvm.decisions import decided
 
-    return decided(kernel, machine, flops, decision)[:2]
+    scheduled, steps = decided(kernel, machine, flops, decision)[:2]
+    return verify(scheduled) if setting("GRAPHC_VERIFY") else scheduled, steps

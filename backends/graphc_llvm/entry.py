@@ -155,6 +155,13 @@ def _entry(known: Mapping[str, int], cache: CodeCache | None) -> _Native:
         return _native[0]
 
 
+def load(cache: CodeCache | None) -> None:
+    """Compile the entry, if this process has none yet, and if there is one: the first function will need it."""
+    known = symbols()
+    if known is not None:
+        _entry(known, cache)
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How a long call on several threads is watched: `limit` holds nanoseconds, or 0 for the careful way."""

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from graphc.kernel.program import CodeCache
+from graphc_llvm import entry
 from graphc_llvm.jit import Code, compiled, compiled_anew
 
 _INTERVAL = 2e-4
@@ -43,19 +44,19 @@ class Pieces:
         self._error: BaseException | None = None
 
     def __enter__(self) -> Self:
+        if self._beside:
+            self._thread = threading.Thread(target=self._work, name="graphc-llvm", daemon=True)
+            _hasten()
+            self._thread.start()
         return self
 
     def take(self, text: str) -> None:
         """Compile a module that is to be linked with the others."""
         self._texts.append(text)
-        if not self._beside:
-            self._objects.append(compiled(text, self._cache))
-            return
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="graphc-llvm", daemon=True)
-            _hasten()
-            self._thread.start()
-        self._waiting.put(text)
+            self._objects.append(compiled(text, self._cache))
+        else:
+            self._waiting.put(text)
 
     def code(self, text: object) -> Code:
         """All of them, linked; `str(text)` is the module that they are pieces of."""
@@ -71,6 +72,7 @@ class Pieces:
 
     def _work(self) -> None:
         try:
+            entry.load(self._cache)  # while there is nothing else to do
             while (text := self._waiting.get()) is not None:
                 self._objects.append(compiled(text, self._cache))
         except BaseException as error:

@@ -39,6 +39,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Concatenate, ParamSpec
 
+from graphc.config import setting
 from graphc.ir.dims import Index, names
 from graphc.kernel.dependence import accesses, assigned
 from graphc.kernel.edits import Forward, ScheduleError, rename_apart
@@ -77,7 +78,7 @@ def schedule(
         s.nest(loop)
     if s.shares:
         s.share()
-    return verify(s.kernel), tuple(s.steps)
+    return verify(s.kernel) if setting("GRAPHC_VERIFY") else s.kernel, tuple(s.steps)
 
 
 SMALL = 20_000  # operations that no thread is worth waking up for

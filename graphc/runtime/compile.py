@@ -191,7 +191,6 @@ def _made(graph: Graph, options: _Options) -> Function:
         else:
             build = target.tuned if options.tune and isinstance(target, TuningBackend) else target.build
             executable = build(program, fast=options.fast, threads=options.threads, cache=cache)
-            _verify(executable.scheduled())
     for step, seconds in getattr(
         executable, "seconds", {}
     ).items():  # the steps of the back end, by themselves

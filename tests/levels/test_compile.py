@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from importlib import import_module
+
 import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.kernel.ir import Kernel
 
 
 def _function(**options: object) -> object:
@@ -36,9 +40,18 @@ def test_nothing_is_printed_by_default(capsys: pytest.CaptureFixture[str]) -> No
 def test_every_kernel_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setenv("GRAPHC_CACHE", "off")
-    monkeypatch.setattr("graphc.runtime.compile.verify", lambda kernel: seen.append(kernel.name))
+    kept: OrderedDict[object, object] = OrderedDict()
+    monkeypatch.setattr(import_module("graphc_llvm.backend"), "_schedules", kept)
+
+    def verified(kernel: Kernel) -> Kernel:
+        seen.append(kernel.name)
+        return kernel
+
+    monkeypatch.setattr("graphc.runtime.compile.verify", verified)
+    monkeypatch.setattr("graphc_llvm.schedules.verify", verified)
     _function()
     assert len(seen) == 2  # the kernel as lowered, and as scheduled
+    kept.clear()
     monkeypatch.setenv("GRAPHC_VERIFY", "0")
     _function()
     assert len(seen) == 2
