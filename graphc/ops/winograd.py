@@ -7,6 +7,8 @@
 | `winograd_input`  | V[a·n+b, image, t, c] = (Bᵀ d B)[a, b], d the tile t of channel c, n = m + 2   |
 | `winograd_output` | y[image, o, m·i+p, m·j+q] = (Aᵀ M[·, image, t, o] A)[p, q], t = i·columns + j  |
 
+With `images=True` the images lie innermost, in place of the channels: V[·, t, c, image] and M[·, t, o, image].
+
 Between the two stands a contraction over the channels for each of the n² positions.  Padding is part of the first:
 what lies outside of the image is zero.  The transforms are sums of few terms, written out; they are inserted by
 `graphc.passes.winograd` into graphs that are differentiated already, and have no vjp of their own.
@@ -26,7 +28,7 @@ K. Soodhalter, D. Gregg, Error analysis and improving the accuracy of Winograd c
 >>> from graphc.ir.node import node
 >>> from graphc.ops.leaves import Input
 >>> x = node(Input("x", TensorType.of("f32", ("N", 64, 28, 28))))
->>> str(node(WinogradInput(4, (1, 1), (7, 7)), x).type)
+>>> str(node(WinogradInput(4, (1, 1), (7, 7), False), x).type)
 'f32[36,N,49,64]'
 """
 
@@ -36,6 +38,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar, TypeAlias
@@ -187,9 +190,14 @@ def transformed(
     return [combinations(matrix, row, b) for row in zip(*columns, strict=True)]
 
 
+def _placed(images: bool, image: Index, channel: Index, tile: Index) -> tuple[Index, ...]:
+    """In the order of the axes behind the positions."""
+    return (tile, channel, image) if images else (image, tile, channel)
+
+
 @dataclass(frozen=True, slots=True)
 class WinogradInput(Op):
-    """The tiles of an image x[N,C,H,W], each as (Bᵀ d B): [n², N, tiles, C].
+    """The tiles of an image x[N,C,H,W], each as (Bᵀ d B): [n², N, tiles, C], or [n², tiles, C, N].
 
     `tile` is the side of a tile of the convolution's result, `lo` the padding before the image, and `tiles` how many
     there are along each side; what they reach behind the image is padding as well.
@@ -200,6 +208,7 @@ class WinogradInput(Op):
     tile: int
     lo: tuple[int, ...]
     tiles: tuple[int, ...]
+    images: bool
 
     @property
     def size(self) -> int:
@@ -210,7 +219,9 @@ class WinogradInput(Op):
         (x,) = operands
         if x.rank != 4 or not all(isinstance(d, int) for d in x.shape[2:]):
             raise ShapeError(f"there are no tiles of {x}", why="it must be [N,channels,height,width]")
-        return x.with_shape((self.size**2, x.shape[0], self.tiles[0] * self.tiles[1], x.shape[1]))
+        return x.with_shape(
+            (self.size**2, *_placed(self.images, x.shape[0], x.shape[1], self.tiles[0] * self.tiles[1]))
+        )
 
     def vjp(self, node_: Node, operand: int, upstream: Node) -> Node:
         raise InternalError("tiles are made after gradients are taken")
@@ -229,19 +240,20 @@ class WinogradInput(Op):
         every = np.lib.stride_tricks.sliding_window_view(wide, (self.size, self.size), (2, 3))
         some = every[:, :, : reach[0] - TAPS + 1 : self.tile, : reach[1] - TAPS + 1 : self.tile]
         forward = np.array(transforms(self.tile)[2], x.dtype)
-        found = np.einsum("pa,ncijab,qb->pqnijc", forward, some, forward, optimize=True)
-        return np.ascontiguousarray(found).reshape(self.size**2, x.shape[0], -1, x.shape[1])
+        order = "pqijcn" if self.images else "pqnijc"
+        found = np.einsum(f"pa,ncijab,qb->{order}", forward, some, forward, optimize=True)
+        shape = _placed(self.images, x.shape[0], x.shape[1], self.tiles[0] * self.tiles[1])
+        return np.ascontiguousarray(found).reshape(self.size**2, *shape)
 
     def nest(self, node: Node, b: LoopBuilder) -> None:
         (x,) = node.src
         forward, (rows, columns) = transforms(self.tile)[2], self.tiles
-        with (
-            b.loop(x.type.shape[0]) as image,
-            b.loop(rows) as i,
-            b.loop(columns) as j,
-            b.loop(x.type.shape[1]) as c,
-        ):
-            places = [self._places(x, axis, at, b) for axis, at in enumerate((i, j))]
+        images, channels = x.type.shape[:2]
+        walked = (rows, columns, channels, images) if self.images else (images, rows, columns, channels)
+        with ExitStack() as stack:
+            at = [stack.enter_context(b.loop(extent)) for extent in walked]
+            i, j, c, image = at if self.images else (*at[1:], at[0])
+            places = [self._places(x, axis, tile, b) for axis, tile in enumerate((i, j))]
 
             def element(k: int, j: int) -> Element | None:
                 (y, above), (z, beside) = places[0][k], places[1][j]
@@ -254,7 +266,7 @@ class WinogradInput(Op):
             found = transformed(forward, self.size, element, b)
             for k, result in enumerate(itertools.chain.from_iterable(found)):
                 assert result is not None
-                b.store((k, image, columns * i + j, c), result)
+                b.store((k, *_placed(self.images, image, c, columns * i + j)), result)
 
     def _places(self, x: Node, axis: int, tile: Index, b: LoopBuilder) -> list[tuple[Index, Element | None]]:
         """Where the elements of a tile are along an axis, and whether that is in the image (None: it always is).
@@ -279,11 +291,12 @@ class WinogradInput(Op):
 
 @dataclass(frozen=True, slots=True)
 class WinogradOutput(Op):
-    """The results of tiles M[n²,N,tiles,O], each as (Aᵀ M A), put together as [N,O,*sizes]."""
+    """The results of tiles M[n²,N,tiles,O], or M[n²,tiles,O,N], each as (Aᵀ M A), put together as [N,O,*sizes]."""
 
     name: ClassVar[str] = "winograd_output"
     tile: int
     sizes: tuple[int, ...]
+    images: bool
 
     @property
     def tiles(self) -> tuple[int, ...]:
@@ -292,13 +305,11 @@ class WinogradOutput(Op):
 
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
-        if (
-            x.rank != 4
-            or x.shape[0] != (self.tile + TAPS - 1) ** 2
-            or x.shape[2] != self.tiles[0] * self.tiles[1]
-        ):
+        images, out, tiles = (3, 2, 1) if self.images else (1, 3, 2)
+        n, count = self.tile + TAPS - 1, self.tiles[0] * self.tiles[1]
+        if x.rank != 4 or x.shape[0] != n * n or x.shape[tiles] != count:
             raise ShapeError(f"{x} has not the tiles of {self.sizes}")
-        return x.with_shape((x.shape[1], x.shape[3], *self.sizes))
+        return x.with_shape((x.shape[images], x.shape[out], *self.sizes))
 
     def written_out(self, node: Node) -> tuple[int, ...]:
         return (1, 1, self.tile, self.tile)
@@ -313,19 +324,21 @@ class WinogradOutput(Op):
         (x,) = operands
         n, (rows, columns) = self.tile + TAPS - 1, self.tiles
         inverse = np.array(transforms(self.tile)[0], x.dtype)
-        tiles = x.reshape(n, n, x.shape[1], rows, columns, x.shape[3])
-        found = np.einsum("pa,abnijo,qb->noipjq", inverse, tiles, inverse, optimize=True)
-        whole = np.ascontiguousarray(found).reshape(
-            x.shape[1], x.shape[3], self.tile * rows, self.tile * columns
+        images, out = (x.shape[3], x.shape[2]) if self.images else (x.shape[1], x.shape[3])
+        order, shape = (
+            ("ijon", (rows, columns, out, images)) if self.images else ("nijo", (images, rows, columns, out))
         )
+        tiles = x.reshape(n, n, *shape)
+        found = np.einsum(f"pa,ab{order},qb->noipjq", inverse, tiles, inverse, optimize=True)
+        whole = np.ascontiguousarray(found).reshape(images, out, self.tile * rows, self.tile * columns)
         return np.ascontiguousarray(whole[:, :, : self.sizes[0], : self.sizes[1]])
 
     def loops(self, node: Node, index: tuple[Index, ...], b: LoopBuilder) -> Element:
         image, o, *place = index
         rows, columns = (p // self.tile for p in place)
-        n, t = self.tile + TAPS - 1, self.tiles[1] * rows + columns
-        (x,) = node.src
-        found = transformed(transforms(self.tile)[0], n, lambda k, j: b.value(x, (n * k + j, image, t, o)), b)
+        n, (x,) = self.tile + TAPS - 1, node.src
+        at = _placed(self.images, image, o, self.tiles[1] * rows + columns)
+        found = transformed(transforms(self.tile)[0], n, lambda k, j: b.value(x, (n * k + j, *at)), b)
         for k, j in itertools.product(range(self.tile), repeat=2):
             value = found[k][j]
             assert value is not None

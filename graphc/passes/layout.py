@@ -116,13 +116,13 @@ def arrange(
     known = axes.classes()
     choice = _Choice(graph, clusters, convolutions)
     orders: dict[Node, Order] = {}
-    for members in _channels(graph, axes, known):
+    for members in _tiled(graph, axes, known):
         found = {n: order for n, order in choice.orders(members).items() if n not in orders}
         orders |= found
         if stored := tuple(n for n in found if not is_alias(n)):
             size = members[0][0].type.shape[members[0][1]]
-            text = f"{len(stored)} temporaries have their axis of {size} innermost, as vectors of channels"
-            log.add("layout", "channels-innermost", text, after=stored)
+            text = f"{len(stored)} temporaries have their axis of {size} innermost, as vectors of tiles"
+            log.add("layout", "tiles-innermost", text, after=stored)
     classes = [known[top] for top in dict.fromkeys(axes.find((n, 0)) for n in convolutions)]
     worth = [(gain(choice, members, choice.orders(members)), members) for members in classes]
     for value, members in sorted(worth, key=lambda w: -w[0]):
@@ -173,11 +173,14 @@ def _constants(
     return orders
 
 
-def _channels(graph: Graph, axes: Axes, known: Mapping[Axis, list[Axis]]) -> list[list[Axis]]:
+def _tiled(graph: Graph, axes: Axes, known: Mapping[Axis, list[Axis]]) -> list[list[Axis]]:
     """The classes of axes that lie innermost in tiles of images, in the order of the graph."""
-    inside = [(n.src[0], 1) for n in graph.nodes if isinstance(n.op, WinogradInput)]
-    out = [(n, 1) for n in graph.nodes if isinstance(n.op, WinogradOutput)]
-    return [known[top] for top in dict.fromkeys(axes.find(axis) for axis in (*inside, *out))]
+    found: dict[Axis, None] = {}
+    for n in graph.nodes:
+        if isinstance(n.op, (WinogradInput, WinogradOutput)):
+            image = n.src[0] if isinstance(n.op, WinogradInput) else n
+            found[axes.find((image, 0 if n.op.images else 1))] = None
+    return [known[top] for top in found]
 
 
 def _temporaries(

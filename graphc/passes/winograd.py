@@ -22,6 +22,7 @@ Sources: see `graphc.ops.winograd`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +40,17 @@ from graphc.passes.log import Log
 
 EQUATION = "x ∗ w = Aᵀ[(G w Gᵀ)·(Bᵀ x B)]A"
 
-MOVE = 60.0
-"""Additions that cost as much as an element of a transformed tile: it is written, and read again, from far away."""
+NEAR, FAR = 25.0, 60.0
+"""Additions that cost as much as an element of a transformed tile, which is written and read again: in the caches, or
+where all elements together are more than FAR_BYTES."""
+
+FAR_BYTES = 1 << 24
+
+LANES = 16
+"""Channels in a vector."""
+
+IMAGES = 8
+"""What a named batch is taken to be."""
 
 READ = 20.0
 """Additions that cost as much as reading an element of the filters."""
@@ -119,27 +129,36 @@ class Tiled:
     def cost(self) -> float:
         """In additions; of the convolution as it is for a tile of 1."""
         batch = self.conv.type.shape[0]
-        images = batch if isinstance(batch, int) else 1
         out, inside = _int(self.conv.type.shape[2]), self.channels
         positions = (self.tile + TAPS - 1) ** 2
-        columns = images * int(np.prod(self.tiles))
-        products = 2.0 * positions * columns * out * inside
-        filters = READ * positions * out * inside
+        columns = (batch if isinstance(batch, int) else IMAGES) * math.prod(self.tiles)
+        arithmetic = max(2.0 * positions * columns * out * inside, READ * positions * out * inside)
         if self.tile == 1:
-            return max(products, filters)
-        moved = columns * (out + inside) + (0 if self.conv.src[1].constant else out * inside)
-        return max(products, filters) + MOVE * positions * moved
+            return arithmetic
+        moved = positions * columns * sum(-(-c // LANES) * LANES for c in (out, inside))
+        if not self.conv.src[1].constant:
+            moved += positions * out * inside
+        return arithmetic + (FAR if moved * self.conv.type.dtype.size > FAR_BYTES else NEAR) * moved
 
     def result(self) -> Node:
         """The convolution's result, by other means."""
-        tiles = node(WinogradInput(self.tile, self.lo, self.tiles), self.x)
+        tiles = node(WinogradInput(self.tile, self.lo, self.tiles, self.images), self.x)
         filters = self.filters()
-        spec = "pntc,pco->pnto" if filters.type.rank == 3 else "pntc,pbco->pntbo"
-        products = node(Contract(spec), tiles, filters)
-        flat = (*tiles.type.shape[:3], self.conv.type.shape[2])
-        if products.type.shape != flat:
-            products = node(Reshape(flat), products)
-        return node(Reshape(self.conv.type.shape), node(WinogradOutput(self.tile, self.sizes), products))
+        if self.images:
+            products = node(Contract("pco,ptcn->pton"), filters, tiles)
+        else:
+            spec = "pntc,pco->pnto" if filters.type.rank == 3 else "pntc,pbco->pntbo"
+            products = node(Contract(spec), tiles, filters)
+            flat = (*tiles.type.shape[:3], self.conv.type.shape[2])
+            products = products if products.type.shape == flat else node(Reshape(flat), products)
+        output = node(WinogradOutput(self.tile, self.sizes, self.images), products)
+        return node(Reshape(self.conv.type.shape), output)
+
+    @property
+    def images(self) -> bool:
+        """Whether vectors are of images, as those of the gradients to the filters are: then the axis fills them."""
+        batch = self.conv.type.shape[0]
+        return not self.conv.src[1].constant and isinstance(batch, int) and batch >= LANES
 
     def filters(self) -> Node:
         """G w Gᵀ as [n²,C,O]; constants in blocks of filters, [n²,O/block,C,block]."""

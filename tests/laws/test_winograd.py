@@ -121,18 +121,33 @@ def test_a_network_is_computed_in_tiles_from_one_layer_to_the_next() -> None:
         np.testing.assert_allclose(other(image), plain(image), rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("backend", ["reference", "llvm"])
+@pytest.mark.parametrize("tile", POINTS)
+def test_images_lie_innermost_where_there_are_many_and_filters_change(tile: int, backend: str) -> None:
+    draw = np.random.default_rng(tile)
+    for height, width, padding in ((5, 6, 1), (3, 9, 0)):
+        image = draw.standard_normal((18, 5, height, width)).astype("float32")
+        taps = draw.standard_normal((17, 5, 3, 3)).astype("float32")
+        x, w = gc.input("x", image.shape, "float32"), gc.input("w", taps.shape, "float32")
+        y = tiled(x, w, tile, padding)
+        assert any(isinstance(n.op, WinogradInput) and n.op.images for n in Graph("f", (), (y.node,)).nodes)
+        within_bound(gc.compile([x, w], y, backend=backend)(image, taps), image, taps, padding, tile)
+
+
 def test_gradients_to_parameters_and_images_are_those_of_the_convolution() -> None:
+    """Of the three convolutions forward, and those of the gradients to images; not to the filters."""
     draw = np.random.default_rng(0)
-    x = gc.input("x", ("N", 64, 12, 12), "float32")
-    loss = gc.sum(gc.sin(network(x, draw, 64)))
-    params = [p for p in Graph("f", (), (loss.node,)).nodes if p.op.name == "param"]
-    wrt = [x, *(Tensor(p) for p in params)]
-    outputs = [loss, *gc.grad(loss, wrt)]
-    fast, plain = gc.compile([x], outputs, winograd=True), gc.compile([x], outputs)
-    image = draw.standard_normal((2, 64, 12, 12)).astype("float32")
-    for got, wanted in zip(fast(image), plain(image), strict=True):
-        scale = float(np.abs(wanted).max())
-        np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * scale)
+    image = draw.standard_normal((16, 16, 12, 12)).astype("float32")
+    for batch in (16, "N"):
+        x = gc.input("x", (batch, 16, 12, 12), "float32")
+        loss = gc.sum(gc.sin(network(x, draw, 16)))
+        params = [Tensor(n) for n in Graph("f", (), (loss.node,)).nodes if n.op.name == "param"]
+        outputs = [loss, *gc.grad(loss, [x, *params])]
+        fast, plain = gc.compile([x], outputs, winograd=True), gc.compile([x], outputs)
+        assert fast.log.counts()["winograd"] >= 4
+        for got, wanted in zip(fast(image), plain(image), strict=True):
+            scale = float(np.abs(wanted).max())
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * scale)
 
 
 def compiled(y: Tensor, x: Tensor) -> Function:

@@ -80,7 +80,7 @@ def _samples() -> dict[str, list[Node]]:
     v = an_input("f64", "N", name="v")
     labels = an_input("i64", "N", name="labels")
     pooled = node(Window("max", (2, 3), (2, 1)), x)
-    tiles = node(WinogradInput(2, (1, 0), (2, 24)), x)
+    tiles = node(WinogradInput(2, (1, 0), (2, 24), False), x)
     image, filters = an_input("f32", "N", 2, 3, "H", 9), an_input("f32", 2, 4, 3, 3, 2, name="w")
     square, rhs = an_input("f64", "N", 3, 3, name="square"), an_input("f64", "N", 3, 2, name="rhs")
     packed = node(Lu(), square)
@@ -130,8 +130,8 @@ def _samples() -> dict[str, list[Node]]:
         "window_max": [pooled],
         "window_scatter": [node(WindowScatter((2, 3), (2, 1)), x, pooled)],
         "window_pick": [node(WindowPick((2, 3), (2, 1)), x, x)],
-        "winograd_input": [tiles],
-        "winograd_output": [node(WinogradOutput(2, (3, 47)), tiles)],
+        "winograd_input": [tiles, node(WinogradInput(4, (0, 2), (2, 2), True), x)],
+        "winograd_output": [node(WinogradOutput(2, (3, 47), False), tiles)],
         "gather": [node(Gather(1), x, labels)],
         "scatter_add": [node(ScatterAdd(0, 2 * H), x, labels), node(ScatterAdd(1, 10), v, labels)],
         "rank": [node(Rank(1, k), x) for k in (True, False)],
