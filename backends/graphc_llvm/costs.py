@@ -19,15 +19,15 @@ from collections.abc import Mapping, Sequence
 
 from graphc.ir.dims import Index, coefficient, evaluate, names
 from graphc.kernel.dependence import varying
-from graphc.kernel.ir import Accumulate, For, Let, Load, Space, Stmt, Store, walk
+from graphc.kernel.ir import Accumulate, For, Let, Load, Space, Stmt, Store
 from graphc.kernel.program import Machine
-from graphc.ops.scalar import PRIMS
 from graphc_llvm.nests import (
     MEASURE,
     Chain,
     Nest,
     Plan,
     Touch,
+    heavy,
     masked_lanes,
     panel_bytes,
     tile_sizes,
@@ -49,7 +49,6 @@ SCATTER = 1.8  # times what loading takes, where lanes are stored apart
 CODE = 0.002  # of a score, for each vector instruction of a tile,
 BRIEF = 1e6  # in kernels of so many cycles; less in longer ones
 FORK = 10_000  # of all threads together, for one more loop that they share: a microsecond or more
-HEAVY = 10  # the cost of a primitive that is a polynomial of its own
 NEAR = 8  # elements between lanes, such that several are in one cache line
 PACKING = 2.2  # cycles an element, where it moves to other neighbours
 TURNING = 0.6  # where rows become columns
@@ -73,7 +72,7 @@ class Costs:
         self.lets = [sum(isinstance(s, Let) for s in c.body) for c in nest.chains]
         self.around = [self._touch(s, ()) for s in nest.body if self._in_memory(s)]
         self.around_lets = sum(isinstance(s, Let) for s in nest.body)
-        self.heavy = any(isinstance(s, Let) and PRIMS[s.prim].cost >= HEAVY for s in walk(nest.body))
+        self.heavy = heavy(nest.body)
         dims = {n for e in (*self.outer.values(), *self.inner.values()) for n in names(e)}
         self.envs = [dict.fromkeys(dims, m) for m in MEASURE] if dims else [{}]
         self.slides = {v for v in self.outer if any(self._slides(v, f) for c in nest.chains for f in c.loops)}
@@ -229,6 +228,11 @@ class Costs:
                     n = evaluate(f.extent, env)
                     rounds *= -(-n // lanes) if f.var == plan.vector else n
             footprint += each * rounds
+            if list(self.outer) == [plan.vector] and t.moves(plan.vector) == 1:
+                # Every block is read once, and comes from far.  Unless rows begin with lines, those at its ends are
+                # read for two blocks.
+                each += LINE // 2 if evaluate(self.outer[plan.vector], env) > lanes else 0
+                footprint = max(footprint, walked_bytes(self.nest, chain, t.stmt))
             apart = max((t.moves(var) * size for var in sizes if t.moves(var) < IRREGULAR), default=0)
             packed = t.stmt.buffer.name in plan.packed
             late = again and not t.moves(plan.vector) and copies > STREAMS and isinstance(t.stmt, Load)

@@ -14,8 +14,10 @@ from graphc.ir.dims import Index, coefficient, evaluate, names
 from graphc.ir.types import DType
 from graphc.kernel.ir import Accumulate, Alloc, For, Let, LetIndex, Load, Space, Stmt, Store, walk
 from graphc.kernel.program import Machine
+from graphc.ops.scalar import PRIMS
 
 MEASURE = (64, 1)  # what named dimensions are taken to be
+HEAVY = 10  # the cost of a primitive that is a polynomial of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,11 @@ def unit_lanes(nest: tuple[Stmt, ...], machine: Machine) -> int:
     if DType.F64 in found or (DType.I64 in found and DType.F32 not in found):
         return machine.lanes(DType.F64)
     return machine.lanes(DType.F32)
+
+
+def heavy(body: tuple[Stmt, ...]) -> bool:
+    """Whether a body computes something like an exponential, which keeps many registers busy."""
+    return any(isinstance(s, Let) and PRIMS[s.prim].cost >= HEAVY for s in walk(body))
 
 
 def panel_bytes(nest: Nest, plan: Plan) -> int:

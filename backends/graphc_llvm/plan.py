@@ -94,13 +94,19 @@ class Model(Costs):
                 continue  # LLVM works in powers of two, so three vectors are a tile of vectors
             if vectors == 8 and (var in self.inner or not self.nest.chains):
                 continue
-            if vectors > 2 and self.heavy:
+            if vectors > 2 and self.heavy and (vectors == 3 or not self._long(var, lanes)):
                 continue  # an exponential of one vector keeps many registers busy
             for packed in packs:
                 if vectors > 2 and self._gathers(var, packed):
                     continue  # lane by lane, that is a lot of code
-                for tile in self._tiles(var, vectors):
+                tiles = self._tiles(var, vectors) if vectors < 3 or not self.heavy else ((),)
+                for tile in tiles:
                     yield Plan(var, lanes, tile, packed)
+
+    def _long(self, var: str, lanes: int) -> bool:
+        """Whether reductions lie in the lanes, so that what follows them can be done in parts of these."""
+        extent = self.outer.get(var)
+        return bool(self.nest.chains) and isinstance(extent, int) and extent >= lanes
 
     def _gathers(self, var: str, packed: tuple[str, ...]) -> bool:
         touches = [t for c in self.chains for t in c] + [t for t in self.around if isinstance(t.stmt, Load)]

@@ -7,7 +7,7 @@ own, which are added in order at the end.
 
 >>> from graphc.ir.dims import Dim
 >>> from graphc.ir.types import DType
->>> from graphc.kernel.ir import Alloc, Buffer, Kernel, Literal, Load, Parameter, Space, Temp
+>>> from graphc.kernel.ir import Alloc, Buffer, Kernel, Let, Literal, Load, Parameter, Space, Temp
 >>> from graphc.kernel.program import Machine
 >>> from graphc_llvm.schedules import schedule
 >>> x, y = (Buffer(n, DType.F32, (Dim.of("N"), 32)) for n in "xy")
@@ -29,13 +29,11 @@ from typing import TYPE_CHECKING
 
 from graphc.ir.dims import Index, evaluate, names
 from graphc.kernel.dependence import carried, groups, reduction
-from graphc.kernel.ir import Accumulate, For, Let, Space, Stmt, Store
+from graphc.kernel.ir import Accumulate, For, Space, Stmt, Store
 from graphc.kernel.privatize import privatize
 from graphc.kernel.schedule import split, vectorize
 from graphc.kernel.tiling import vector_reduction
-from graphc.ops.scalar import PRIMS
-from graphc_llvm.costs import HEAVY
-from graphc_llvm.nests import MEASURE, Chain, Nest, masked_lanes, unit_lanes
+from graphc_llvm.nests import MEASURE, Chain, Nest, heavy, masked_lanes, unit_lanes
 
 if TYPE_CHECKING:
     from graphc_llvm.schedules import Scheduler
@@ -177,9 +175,8 @@ def few(loop: For, limit: int) -> bool:
 
 def pass_lanes(chain: Chain, unit: int) -> int:
     """Elements of a row at once."""
-    heavy = any(isinstance(t, Let) and PRIMS[t.prim].cost >= HEAVY for t in chain.body)
     extent: Index = chain.loops[-1].extent
-    most = unit * (2 if heavy else SUMS)
+    most = unit * (2 if heavy(chain.body) else SUMS)
     if isinstance(extent, int) and extent < most:
         return masked_lanes(max(extent, 1), 1 << 30, unit)
     return most

@@ -35,7 +35,7 @@ from graphc.kernel.ir import Alloc, For, Load, Store, walk
 from graphc.kernel.schedule import cut, reorder, split, unroll, vectorize
 from graphc.kernel.staging import stage, stage_store
 from graphc.kernel.tiling import fission, vector_reduction
-from graphc_llvm.nests import Nest, Plan, masked_lanes, panel_bytes, step, tile_sizes, unit_lanes
+from graphc_llvm.nests import Nest, Plan, heavy, masked_lanes, panel_bytes, step, tile_sizes, unit_lanes
 from graphc_llvm.order import cheapest_order
 
 if TYPE_CHECKING:
@@ -164,8 +164,10 @@ class Tiling:
                 blocks, v = s.do(split, v, self.unit).loops(v)
                 unrolled, lanes = [*unrolled, blocks], self.unit
             vectors = dict.fromkeys(self._distribute(v, set(), lanes), lanes)
-        done = set(vectors)
-        top = list(vectors)
+        top = [*vectors]
+        parts = self._parted(vectors)
+        top = [parts.get(v, v) for v in top]
+        done = {*vectors, *top}
         for u in reversed(unrolled):
             top = list(self._distribute(u, done))
             done.update(top)
@@ -176,6 +178,18 @@ class Tiling:
         refused = [v for v, lanes in vectors.items() if not self._vector(v, lanes)]
         if vectors and len(refused) == len(vectors):
             raise ScheduleError("vectorize", refused[0], "none of its statements can run in lanes")
+
+    def _parted(self, vectors: dict[str, int]) -> dict[str, str]:
+        """Part loops of many lanes that need many registers; for each the loop over its parts, now in `vectors`."""
+        s, size = self.s, 2 * self.unit
+        found: dict[str, str] = {}
+        for var, lanes in list(vectors.items()):
+            if lanes > size and heavy(s.loop(var).body):
+                del vectors[var]
+                blocks = s.blocks(var, (size,))
+                vectors |= {part: self._masked(extent) for part, extent in blocks}
+                found[var] = s.parent(blocks[0][0]) or blocks[0][0]
+        return found
 
     def _vector(self, var: str, lanes: int) -> bool:
         """Make a vector of a loop, if that is legal: a statement that data direct stays scalar."""

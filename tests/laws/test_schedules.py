@@ -22,6 +22,7 @@ from graphc.kernel.ir import (
     Buffer,
     For,
     Kernel,
+    Kind,
     Let,
     Literal,
     Load,
@@ -126,9 +127,10 @@ def contraction(
     b: str,
     epilogue: bool = False,
     dtype: DType = F32,
+    then: str = "",
     **shapes: str,
 ) -> Kernel:
-    """`out[spec] = Σ a · b`, with tanh(… + bias[second index]) after it where there is an epilogue."""
+    """`out[spec] = Σ a · b`, with max(… + bias[second index], 0) after it where there is an epilogue, and `then`."""
     k = Naive(dtype, **shapes).open(loops)
     k.cell("acc", 0)
     k.open(reduced)
@@ -137,7 +139,7 @@ def contraction(
     value = k.load("acc")
     if epilogue:
         value = k.let("maximum", k.let("add", value, k.load("bias", spec.split()[1])), k.literal(0))
-    k.store("out", spec, value)
+    k.store("out", spec, k.let(then, value) if then else value)
     return k.kernel("contraction", "out")
 
 
@@ -279,6 +281,9 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
     "atb": lambda: contraction("i j", "i:23 j:M", "k:N", "k i", "k j", A="N 23", B="N M", out="23 M"),
     "matvec": lambda: contraction("i", "i:N", "k:M", "i k", "k", A="N M", B="M", out="N"),
     "vecmat": lambda: contraction("j", "j:M", "k:N", "k", "k j", A="N", B="N M", out="M"),
+    "vecmat_wide": lambda: contraction(
+        "j", "j:130", "k:N", "k", "k j", then="exp", A="N", B="N 130", out="130"
+    ),
     "outer": lambda: elementwise("i:N j:M", "i j", x="N|i", y="M|j", out="N M"),
     "batched": lambda: contraction(
         "b i j", "b:2 i:N j:M", "k:4", "b i k", "b k j", A="2 N 4", B="2 4 M", out="2 N M"
@@ -372,6 +377,14 @@ def test_a_contraction_gets_a_register_tile(name: str, tile: str) -> None:
         if b.space is Space.REGISTER
     ]
     assert 4 <= max(registers) <= 30, "the tile does not fit the registers, or does not use them"
+
+
+def test_what_needs_many_registers_takes_parts_of_a_wide_vector() -> None:
+    """Each row of B is read once: the wider the vector the better, but not for an exponential."""
+    new, _ = scheduled("vecmat_wide", "avx512")
+    loops = [s for s in walk(new.body) if isinstance(s, For) and s.kind is Kind.VECTOR]
+    heavy = [s for s in loops if any(isinstance(t, Let) and t.prim == "exp" for t in s.body)]
+    assert {s.lanes for s in heavy} == {32, 2} and max(s.lanes for s in loops) >= 64, str(new)
 
 
 def test_schedules_are_the_same_in_every_run() -> None:
