@@ -10,9 +10,10 @@ operations: `Axes` is a partition of all axes of all nodes into those that are w
 
 | cost, in vector operations                      | counted for                                                     |
 |-------------------------------------------------|-----------------------------------------------------------------|
-| arithmetic ÷ share of the lanes that are filled | each convolution, along its images and along its rows           |
+| arithmetic ÷ share of the lanes that are filled | each convolution, along its images and along the better rows    |
 | additions across the lanes                      | gradients to the weights, which sum over the images             |
 | moves of elements                               | row-major arrays with the axis, in kernels that have moved ones |
+| loads lane by lane                              | statistics of each channel, where the channels are innermost    |
 
 The axis is moved where that costs less.  Elsewhere constant filters are stored with their own axis innermost, and
 one vector holds the same place of several results; the temporaries that such convolutions make and read have their
@@ -45,6 +46,7 @@ from graphc.ir.types import Array, Shape
 from graphc.ops.contract import Contract
 from graphc.ops.conv import Conv
 from graphc.ops.leaves import Const
+from graphc.ops.reduce import Reduce
 from graphc.ops.winograd import WinogradInput, WinogradOutput
 from graphc.passes.axes import Axes, Axis, matched, origin
 from graphc.passes.fuse import Cluster, is_alias, storage
@@ -72,6 +74,9 @@ BLOCK = 32
 
 MOVE = 2.0
 """Operations that it costs to bring one element from one order into another."""
+
+APART = 3.0
+"""Operations that it costs a sum to take up an element that is not the neighbour of the one before."""
 
 
 def stored_shape(shape: Shape, order: Order | None) -> Shape:
@@ -326,27 +331,40 @@ def gain(choice: _Choice, members: Sequence[Axis], found: Mapping[Node, Order]) 
         return 0.0
     reading = [(n, axis) for axis in members for n in choice.convolutions.get(axis, ())]
     saved = sum(_saved(n, axis) for n, axis in reading if any(x in found for x in choice.reads.get(n, ())))
-    kernels = {id(c): c for n in found for c in choice.kernels.get(n, ())}
-    return saved - sum(_moves(c, {n for n, _ in members}, found) for c in kernels.values())
+    kernels = {id(c): c for n in found for c in choice.kernels.get(n, ())}.values()
+    moves = sum(_moves(c, {n for n, _ in members}, found) for c in kernels)
+    return saved - moves - sum(_apart(c, set(members)) for c in kernels)
 
 
 def _saved(n: Node, axis: Axis) -> float:
     """What a convolution saves, if the images are the vector (axis 0), or else the channels that it sums over."""
     x, w = n.src
     images = axis == (n, 0)
-    extent, row = axis[0].type.shape[axis[1]], (n if images else x).type.shape[-1]
+    extent, rows = axis[0].type.shape[axis[1]], (n.type.shape[-1], x.type.shape[-1])
     work, sums = product((*n.type.shape, *w.type.shape[2:])), n.type.elements
     if not (isinstance(extent, int) and isinstance(work, int) and isinstance(sums, int)):
         return 0.0
     lanes = LANES // n.type.dtype.size
-    rows = ROWS * _filled(row, lanes // 2)
-    if set(n.op.attributes()["strides"]) != {1}:  # type: ignore[call-overload]
-        rows /= 2  # neighbours in a row are not neighbours in memory
-    across = 0.0 if images else ACROSS * sums
-    return work / lanes * (1 / rows - 1 / _filled(extent, lanes)) - across
+    # Neighbours in a row are not neighbours in memory where places are skipped.
+    reached = ROWS / 2 if set(n.op.attributes()["strides"]) != {1} else ROWS  # type: ignore[call-overload]
+    made, read = (work / lanes / (reached * _filled(row, lanes // 2)) for row in rows)
+    across = ACROSS * sums
+    return min(made, read + across) - work / lanes / _filled(extent, lanes) - (0.0 if images else across)
 
 
 def _moves(c: Cluster, held: Set[Node], found: Mapping[Node, Order]) -> float:
     """What a kernel pays for row-major buffers beside those that have the axis innermost."""
     beside = {n for n in (*c.inputs, *c.roots) if n in held and n not in found and n.type.rank > 1}
     return sum(MOVE * n.type.elements for n in beside if isinstance(n.type.elements, int))
+
+
+def _apart(c: Cluster, members: Set[Axis]) -> float:
+    """What a kernel over rows pays where the elements of a row are no neighbours: its rows keep the moved axis."""
+    cost = 0.0
+    for n in c.nodes if c.rows is not None else ():
+        if not isinstance(n.op, Reduce) or (c.rows is not None and c.rows.sinks(n)):
+            continue
+        source = n.src[0]
+        kept = any((source, k) in members for k in range(source.type.rank) if k not in n.op.axes)
+        cost += APART * source.type.elements if kept and isinstance(source.type.elements, int) else 0.0
+    return cost

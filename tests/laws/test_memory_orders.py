@@ -210,6 +210,18 @@ def test_the_axis_is_moved_where_the_images_fill_vectors(
     assert ("layout" in {e.pass_name for e in fn.log}) is moved
 
 
+@pytest.mark.parametrize(("images", "channels"), [(32, 64), (32, 32)])
+def test_statistics_of_channels_keep_their_rows_together(images: int, channels: int) -> None:
+    """In training with batch norms vectors are images, also where the channels would fill them as well."""
+    loss: Tensor = gc.input("x", (images, channels, 8, 8), "float32")
+    inputs, weights = [loss], [gc.input(f"w{k}", (channels, channels, 3, 3), "float32") for k in range(3)]
+    for w in weights:
+        loss = gc.relu(gc.batch_norm(gc.conv2d(loss, w, padding=1)))
+    fn = gc.compile([*inputs, *weights], gc.grad(gc.sum(loss * loss), weights), backend="interpreter")
+    (entry,) = (e for e in fn.log if e.pass_name == "layout")
+    assert f"axis of {images} innermost" in str(entry) and len(entry.after) >= 12
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(("images", "filters"), [(1, 64), (1, 48), (2, 128), (3, 10), ("N", 64), (16, 32)])
 def test_constant_filters_in_any_order(images: int | str, filters: int, groups: int) -> None:
