@@ -211,8 +211,11 @@ def test_the_axis_is_moved_where_the_images_fill_vectors(
 
 
 @pytest.mark.parametrize(("images", "channels"), [(32, 64), (32, 32)])
-def test_statistics_of_channels_keep_their_rows_together(images: int, channels: int) -> None:
+def test_statistics_of_channels_keep_their_rows_together(
+    images: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In training with batch norms vectors are images, also where the channels would fill them as well."""
+    monkeypatch.undo()
     loss: Tensor = gc.input("x", (images, channels, 8, 8), "float32")
     inputs, weights = [loss], [gc.input(f"w{k}", (channels, channels, 3, 3), "float32") for k in range(3)]
     for w in weights:
