@@ -30,8 +30,11 @@ SCATTERED = """
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    room = bytearray(64 << 20)
-    del room  # for Python, while nothing else is left
+    # Room on the heap, for Python and LLVM, while nothing else is left: it neither shrinks (M_TRIM_THRESHOLD)
+    # nor leaves large blocks to mmap (M_MMAP_THRESHOLD).
+    assert libc.mallopt(-1, 1 << 30) and libc.mallopt(-3, 1 << 24)
+    room = [bytearray(1 << 20) for _ in range(64)]
+    del room
     size, held = 1 << 46, []
     while size >= 4096:  # all addresses, but no memory: PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         block = libc.mmap(None, size, 0, 0x4022, -1, 0)
