@@ -3,7 +3,7 @@
 The kernel walks over rows, and inside a row several times over its columns.  A value is ready after as many of
 these passes as there are reductions behind it, one upon the other: each pass computes what is ready then, sums
 up, and stores.  What an earlier pass has computed is computed again, or, where that is dear (an exponential),
-kept in a row of scratch memory.
+kept: in the row of a result that the last such pass overwrites, or else in a row of scratch memory.
 
 >>> import graphc as gc
 >>> from graphc.ir.graph import Graph
@@ -17,17 +17,16 @@ kept in a row of scratch memory.
 >>> print(lower(cluster, "k0", {x.node: "x", y.node: "y"}))
 kernel k0(x: f32[N,64] in, y: f32[N,64] out)
   for i0 in 0..N
-    alloc row0: f32[64] scratch
     alloc a0: f32[] register
     store a0[], 0.0
     for j0 in 0..64
       t0 = load x[i0,j0]
       t1 = exp t0
       a0[] add= t1
-      store row0[j0], t1
+      store y[i0,j0], t1
     t2 = load a0[]
     for j0 in 0..64
-      t3 = load row0[j0]
+      t3 = load y[i0,j0]
       t4 = div t3 t2
       store y[i0,j0], t4
 """
@@ -63,7 +62,7 @@ class Passes:
         found = places(nodes, roots, rows)
         assert found is not None, "fusion has seen to it that the loops serve all nodes"
         late = rows.late(nodes)
-        self.rows, self.places = rows, found
+        self.rows, self.places, self.updated = rows, found, updated
         self.nodes = [n for n in nodes if n not in late]
         self.inside = set(self.nodes)
         self.ready: dict[Node, int] = {}  # passes that come before
@@ -86,7 +85,7 @@ class Passes:
         self.sums = [[n for n in sums if when[n] == p] for p in range(self.count)]
         self.stores = [[r for r in stored if when[r] == p] for p in range(self.count)]
         self.first: dict[Node, int] = {}  # the pass that computes a node for the first time
-        self.kept: list[Node] = []  # what a later pass wants again, and is dear or stored anyway
+        self.kept: dict[Node, int] = {}  # the last pass to want again what is dear, or stored anyway
         for p in range(self.count):
             self._visit(p)
 
@@ -106,8 +105,19 @@ class Passes:
             worth = self.cost[n] >= DEAR or n in self.stores[first]
             if first == p or not worth or not self._whole(n):
                 stack.extend(n.src)
-            elif n not in self.kept:
-                self.kept.append(n)
+            else:
+                self.kept[n] = p
+
+    def room(self, n: Node, taken: Container[Node]) -> Node | None:
+        """The root whose array a kept node may lie in: its own, or one that is stored when nobody wants it any more."""
+        for p, roots in enumerate(self.stores):
+            for r in roots:
+                if r is n and p == self.first[n]:
+                    return r
+                free = p >= self.kept[n] and not (r in self.updated or r in self.kept or r in taken)
+                if free and r.type == n.type and self._whole(r) and not self.rows.strided:
+                    return r
+        return None
 
     def _whole(self, n: Node) -> bool:
         """Whether a node has one element for each column, in the order of the loops."""
@@ -135,6 +145,7 @@ class _Walk:
         self.totals: dict[Node, Buffer] = {}  # of reductions that sink
         self.cells: dict[Node, Accumulator] = {}  # of reductions of the current row
         self.held: dict[Node, Buffer] = {}  # where an array is kept for a later pass
+        self.rooms: dict[Node, Node] = {}  # those that are kept in the array of a root
 
     def emit(self) -> None:
         b, passes = self.b, self.passes
@@ -145,8 +156,9 @@ class _Walk:
             for k in self.outer:
                 self.index[k] = around.enter_context(b.loop(self.rows.extents[k]))
             for n in passes.kept:
-                if n in passes.stores[passes.first[n]]:
-                    self.held[n] = b.targets[n]
+                room = passes.room(n, self.rooms.values())
+                if room is not None:
+                    self.rooms[n], self.held[n] = room, b.targets[room]
                 else:
                     with b.serves(n):
                         shape = tuple(self.rows.extents[k] for k in self.columns)
@@ -242,16 +254,16 @@ class _Walk:
                         b.combine(self.totals[n], self._along(n), _accumulation(n), value)
             values = [(n, b.value(n, self._at(n))) for n in stores]
             kept = [n for n in passes.kept if passes.first[n] == p]
-            place = tuple(self.index[k] for k in self.columns)
+            row = tuple(self.index[k] for k in self.columns)
+            places = {n: b.at(self.held[n], self._at(n)) if n in self.rooms else row for n in kept}
             for n in kept:
                 if n not in stores:
                     with b.serves(n):
-                        b.write(self.held[n], place, b.value(n, self._at(n)))
+                        b.write(self.held[n], places[n], b.value(n, self._at(n)))
             for n, value in values:
                 self._store(n, value)
             for n in kept:
-                at = self._at(n)
-                b.keep(n, at, self.held[n], b.at(self.held[n], at) if n in stores else place)
+                b.keep(n, self._at(n), self.held[n], places[n])
         for n in inner:
             with b.serves(n):
                 if n in self.totals:
