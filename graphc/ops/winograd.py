@@ -101,16 +101,18 @@ def _floats(rows: Sequence[Sequence[Fraction]]) -> Matrix:
 def bound(tile: int, channels: int) -> float:
     """How far results may lie from exact ones in f32, in units of max |x| · Σ |w|, the sum over one filter.
 
-    Every product is rounded on its way at most `channels` + 20 times, by 2⁻²⁴ each, and all absolute values together
-    are at most the product of the norms of the three transforms.  The error of most results is far smaller: about
-    twice that of the direct convolution in tiles of 2, five times in tiles of 4.
+    Every product is rounded on its way at most `channels` + 24 times, by 2⁻²⁴ each: 6 times in the image's transform,
+    8 in the filter's, 8 in the result's.  All absolute values together are at most the product of the norms of the
+    transforms.  Most errors are far smaller: about twice those of the direct convolution in tiles of 2, five times in
+    tiles of 4.  This is so where no intermediate value overflows: infinities and NaNs spread over their tiles.
 
     >>> f"{bound(2, 64):.1e} {bound(4, 64):.1e}"
-    '8.0e-05 1.0e-03'
+    '8.4e-05 1.1e-03'
     """
     inverse, filters, forward = (np.abs(m) for m in transforms(tile))
     grown = float((inverse @ (filters.max(1) * forward.sum(1))).max())
-    return grown**2 * (channels + 20) * 2.0**-24
+    roundings = (channels + 24) * 2.0**-24
+    return grown**2 * roundings / (1 - roundings)
 
 
 def combinations(matrix: Matrix, xs: Sequence[Element | None], b: LoopBuilder) -> list[Element | None]:

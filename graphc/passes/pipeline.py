@@ -9,7 +9,8 @@
 | `control`   | merges and simplifies loops and branches (`graphc.passes.control`)                 |
 | `dead`      | drops updates that change nothing, and says what the outputs no longer need        |
 
-With `precision="bf16"` one more pass follows, `precision` (`graphc.passes.mixed_precision`), and `control` again.
+With `precision="bf16"` one more pass follows, `precision` (`graphc.passes.mixed_precision`), and `control` again;
+with `winograd=True` the pass `winograd` comes last (`graphc.passes.winograd`).
 
 Each pass works on the graph, then on the blocks of its loops and branches.  The tuple is run again until a
 round changes nothing.
@@ -147,7 +148,7 @@ PIPELINE: tuple[Pass, ...] = (
 
 
 MIXED_PRECISION = Pass("precision", lambda graph, context: mixed_precision(graph, context.log))
-"""The last pass, where products may have operands in bfloat16."""
+"""The pass after them, where products may have operands in bfloat16."""
 
 WINOGRAD = Pass("winograd", lambda graph, context: in_tiles(graph, context.log))
 """The last pass, where convolutions may be computed in tiles."""
@@ -164,8 +165,8 @@ def optimize(
     """Run every pass that is not disabled; each is timed, logged, and its result verified.
 
     `disable` holds names of passes and of rules; `fast` allows rules that may change results (see
-    `graphc.passes.rewrite`); `precision="bf16"` rounds the operands of products.  Raises ArgumentError for a name
-    that is neither.
+    `graphc.passes.rewrite`); `precision="bf16"` rounds the operands of products; `winograd` computes convolutions in
+    tiles, where that is faster.  Raises ArgumentError for a name that is neither.
     """
     names = [p.name for p in PIPELINE]
     unknown = sorted(set(disable) - {*names, *LATER, *RULES})

@@ -81,8 +81,8 @@ def compile(
     `winograd=True` lets 3×3 convolutions of float32 images be computed in tiles, with up to four times fewer
     multiplications, where that is estimated to be faster: many channels, strides and dilations of 1, one group.  An
     error is at most e·max|x|·Σ|w|, the sum over one filter, with `e = graphc.ops.winograd.bound(tile, channels)`:
-    for 64 channels 8e-5 in tiles of 2×2, 1e-3 in tiles of 4×4; most errors are 2 and 5 times those of the
-    convolution as it is.  `fn.log` tells which ones are in tiles.
+    for 64 channels 8.4e-5 in tiles of 2×2, 1.1e-3 in tiles of 4×4; most errors are 2 and 5 times those of the
+    convolution as it is.  Infinities and NaNs spread over their tiles.  `fn.log` tells which ones are in tiles.
 
     `tune=True` runs each heavy kernel in a few schedules, and takes the fastest, where that beats the one that the
     model of costs chooses by more than noise: about half a second for each kernel, once.  What is found is kept in
