@@ -52,6 +52,7 @@ PLANNING = 0.7  # of it is for plans, where there are also ways to share the loo
 LAST = 0.1  # of it is for the winner against the model's choice, on top
 
 HEAVY_NS = 2_000  # an estimate of the least work that is worth tuning
+BRIEF_NS = 50_000  # of so little work one thread may be faster than several; more is too dear to mistake that
 LARGEST = 1 << 30  # bytes that a kernel may touch, to be run by itself
 COUNT = 8  # plans of a nest
 MATTERS = 0.1  # of a kernel's cycles: nests of less are left to the model
@@ -103,8 +104,12 @@ def tune(program: Program, *, fast: bool, machine: Machine, cache: CodeCache | N
 
 def heavy(program: Program) -> list[Call]:
     """The calls that are worth tuning, in the order of the program."""
-    sizes = dict.fromkeys(program.dims, MEASURE[0])
-    return [c for c in program.calls if evaluate(work(c), sizes) >= HEAVY_NS * FLOPS_PER_NS]
+    return [c for c in program.calls if _nanoseconds(program, c) >= HEAVY_NS]
+
+
+def _nanoseconds(program: Program, call: Call) -> float:
+    """An estimate of a call on one thread."""
+    return evaluate(work(call), dict.fromkeys(program.dims, MEASURE[0])) / FLOPS_PER_NS
 
 
 def _place(name: str, call: Call, machine: Machine, fast: bool) -> str:
@@ -220,8 +225,10 @@ class Search:
         if not shared:
             return
         pairs = any(isinstance(s, For) and s.kind is Kind.PARALLEL for f in shared for s in f.body)
-        alone = Decision(threads=1), replace(best.decision, threads=1)
-        for decision in (replace(best.decision, pairs=not pairs), *dict.fromkeys(alone)):
+        tried = [replace(best.decision, pairs=not pairs)]
+        if _nanoseconds(self.program, self.call) <= BRIEF_NS:
+            tried += [Decision(threads=1), replace(best.decision, threads=1)]
+        for decision in dict.fromkeys(tried):
             trial, _ = self._trial(decision, None)
             if trial is not None:
                 yield trial

@@ -53,7 +53,7 @@ from graphc.nn.metrics import Metric, metric_of, numbered
 from graphc.nn.optimizers import Optimizer, optimizer_of
 from graphc.nn.summary import Summary, summarise
 from graphc.nn.training import Runner, measure, train
-from graphc.runtime.compile import BACKENDS, check_precision, compile
+from graphc.runtime.compile import BACKENDS, check_precision, check_tuning, compile
 from graphc.runtime.function import Function
 
 
@@ -104,16 +104,19 @@ class Model:
         threads: int | None = None,
         fast: bool = False,
         precision: str | None = None,
+        tune: bool = False,
     ) -> None:
         """Say how to train: builds the loss, its gradient and the updates, all as one graph.
 
         `loss` and `metrics` are names, or functions of (targets, outputs) that give a scalar.  `backend`,
-        `threads`, `fast` and `precision` are those of `gc.compile`.  A loss that is surely a mistake is warned of: see
-        `gc.lint`.
+        `threads`, `fast`, `precision` and `tune` are those of `gc.compile`.  A loss that is surely a mistake is warned
+        of: see `gc.lint`.
         """
         if backend not in BACKENDS:
             raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
         check_precision(precision)
+        if tune:
+            check_tuning(backend)
         chosen, rule = loss_of(loss), optimizer_of(optimizer)
         watched = numbered(metric_of(m, chosen) for m in metrics)
         self._check_logits(chosen)
@@ -132,7 +135,7 @@ class Model:
             updates.update(layer.updates([tuple(map(Tensor, nodes)) for nodes in seen]))
         # Only now, when nothing can fail any more, the model changes.
         self.backend = backend
-        self._options = {"threads": threads, "fast": fast, "precision": precision}
+        self._options = {"threads": threads, "fast": fast, "precision": precision, "tune": tune}
         self.optimizer, self.targets, self._loss, self._metrics = rule, targets, chosen, watched
         self._training, self._testing, self._updates = training, testing, updates
         self._functions = {}

@@ -98,12 +98,8 @@ def compile(
     if backend not in BACKENDS:
         raise ArgumentError(f"unknown back end {backend!r}", fix=f"use one of {', '.join(BACKENDS)}")
     check_precision(precision)
-    if tune and (backend in ("reference", "interpreter") or not isinstance(load(backend), TuningBackend)):
-        raise ArgumentError(
-            f"the back end {backend!r} cannot be tuned",
-            why="tune=True chooses among schedules of machine code by running them",
-            fix='use backend="llvm", or leave tune out',
-        )
+    if tune:
+        check_tuning(backend)
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise ArgumentError(f"threads must be 1 or more, or None for all cores, not {threads!r}")
     single = isinstance(outputs, Tensor)
@@ -145,6 +141,16 @@ def check_precision(precision: object) -> None:
             f"unknown precision {precision!r}",
             why="products are computed in the precision of their operands, or with operands in bfloat16",
             fix='use "bf16", or "full" or None for the former',
+        )
+
+
+def check_tuning(backend: str) -> None:
+    """Raises ArgumentError where a back end has no schedules to choose from."""
+    if backend in ("reference", "interpreter") or not isinstance(load(backend), TuningBackend):
+        raise ArgumentError(
+            f"the back end {backend!r} cannot be tuned",
+            why="tune=True chooses among schedules of machine code by running them",
+            fix='use backend="llvm", or leave tune out',
         )
 
 

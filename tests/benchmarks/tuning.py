@@ -71,14 +71,15 @@ def main() -> None:
         lost = whole = 0.0
         for search in searches(program, machine, arguments.budget, arguments.count):
             model, best = search.trials[0], min(search.trials, key=lambda t: t.seconds)
-            loss = model.seconds / best.seconds - 1
-            lost, whole = lost + model.seconds - best.seconds, whole + best.seconds
+            known = math.isfinite(model.seconds)  # a busy machine may leave no time to tell
+            if known:
+                lost, whole = lost + model.seconds - best.seconds, whole + best.seconds
             tried = sum(math.isfinite(t.seconds) for t in search.trials)
             kernel = search.call.kernel.name
             what = "" if best is model else search.form.text(str(best.decision))
-            shown.add_row(
-                kernel, str(tried), seconds(model.seconds), seconds(best.seconds), f"{loss:.1%}", what
-            )
+            loss = f"{model.seconds / best.seconds - 1:.1%}" if known else "-"
+            own = seconds(model.seconds if known else None)
+            shown.add_row(kernel, str(tried), own, seconds(best.seconds), loss, what)
             if arguments.all:
                 console.print(search.form.text(table(kernel, search.trials, best)), highlight=False)
         shown.add_row(

@@ -6,15 +6,24 @@ from collections.abc import Callable
 
 import pytest
 
+PROGRAMS = {
+    "function": ('x = gc.input("x", (4,))', "gc.compile([x], x + x, backend=backend, tune=True)"),
+    "model": (
+        "x = gc.nn.Input(4); m = gc.nn.Model(x, gc.nn.Dense(3)(x))",
+        "m.compile(backend=backend, tune=True)",
+    ),
+}
+
 
 @pytest.mark.parametrize("backend", ["reference", "interpreter", "cuda"])
-def test_only_machine_code_is_tuned(backend: str, error_of: Callable[..., str]) -> None:
-    program = 'x = gc.input("x", (4,))\nfn = gc.compile([x], x + x, backend=backend, tune=True)'
-    assert error_of(program, backend=backend) == "\n".join(
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_only_machine_code_is_tuned(name: str, backend: str, error_of: Callable[..., str]) -> None:
+    first, second = PROGRAMS[name]
+    assert error_of(f"{first}\n{second}", backend=backend) == "\n".join(
         [
             f"ArgumentError: the back end '{backend}' cannot be tuned",
-            "  model.py:2   fn = gc.compile([x], x + x, backend=backend, tune=True)",
-            "                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+            f"  model.py:2   {second}",
+            f"               {'^' * len(second)}",
             "  why: tune=True chooses among schedules of machine code by running them",
             '  fix: use backend="llvm", or leave tune out',
         ]

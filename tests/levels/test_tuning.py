@@ -204,6 +204,16 @@ def test_little_work_is_not_worth_it(given: Callable[[Speed], Machines]) -> None
     assert machines.benches == 0
 
 
+def test_a_model_is_tuned(given: Callable[[Speed], Machines]) -> None:
+    machines = given(fastest(0))
+    given_x = nn.Input(64)
+    model = nn.Model(given_x, nn.Dense(10)(nn.Dense(96, activation="relu")(given_x)))
+    model.compile("sgd", threads=1, tune=True)
+    x, labels = RNG.standard_normal((32, 64), np.float32), RNG.integers(0, 10, 32)
+    model.fit(x, labels, epochs=1, verbose=0)
+    assert machines.benches > 0
+
+
 def test_debugging_shows_what_was_measured(
     given: Callable[[Speed], Machines], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
