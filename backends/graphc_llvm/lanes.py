@@ -5,6 +5,8 @@
 | p[l]                     | one vector load (masked if need be)    | one vector store (masked if need be)   |
 | p[l], of 10 lanes        | a masked vector load                   | a vector of 8 lanes, and one of 2      |
 | p[-l]                    | one vector load, reversed              | lane by lane                           |
+| p[2*l]                   | two vector loads and a shuffle (unless | lane by lane                           |
+|                          | some lanes are masked)                 |                                        |
 | p[0]                     | one scalar load                        | the value of the last lane             |
 | p[s*l], p[index[l]]      | lane by lane; masked lanes read lane 0 | lane by lane, or a masked scatter      |
 """
@@ -21,6 +23,9 @@ from graphc_llvm.writer import MEMORY, Value, Writer, mangled, memory_type, spla
 
 FEW = 2
 """Stores that are better than a masked one, which takes as long as the whole vector where it lies across lines."""
+
+
+_PIECE = 16  # elements of a vector that elements are picked from
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +116,38 @@ def load(w: Writer, ix: Indexer, place: Place, lanes: Lanes, hint: str) -> str:
         order = ", ".join(f"i32 {n - 1 - k}" for k in range(n))
         t = type_of(dtype, n)
         return w.emit(f"shufflevector {t} {ascending}, {t} poison, <{n} x i32> <{order}>", hint)
+    if stride == 2 and n > 2 and n % 2 == 0 and not lanes.mask:
+        return _load_every_other(w, ix, place, n, hint)
     t, result = memory_type(dtype, n), "poison"
     for k, pointer in _pointers(w, ix, place, lanes):
         one = w.emit(f"load {MEMORY[dtype]}, ptr {pointer}, align {dtype.size}")
         result = w.emit(f"insertelement {t} {result}, {MEMORY[dtype]} {one}, i64 {k}", hint)
     return _from_memory(w, dtype, n, result, hint)
+
+
+def _load_every_other(w: Writer, ix: Indexer, place: Place, n: int, hint: str) -> str:
+    """p[0], p[2], p[4], …: two vectors that overlap by an element, so that nothing beyond the last one is read."""
+    dtype = place.dtype
+    pointer, depth = ix.pointer(place.base, dtype, place.offset)
+    width = min(n, _PIECE)
+    taken = (*range(0, width, 2), *range(width + 1, 2 * width, 2))  # of both vectors together
+    order = ", ".join(f"i32 {k}" for k in taken)
+    parts = []
+    for start in range(0, 2 * n, 2 * width):
+        both = []
+        for first in (start, start + width - 1):
+            at = w.pure(f"getelementptr {MEMORY[dtype]}, ptr {pointer}, i64 {first}", depth, "p")
+            both.append(f"{type_of(dtype, width)} {_load_vector(w, dtype, width, at, '', hint)}")
+        parts.append(w.emit(f"shufflevector {', '.join(both)}, <{width} x i32> <{order}>", hint))
+    while len(parts) > 1:
+        t = type_of(dtype, width)
+        width *= 2
+        every = f"<{width} x i32> <{_span(0, width)}>"
+        parts = [
+            w.emit(f"shufflevector {t} {a}, {t} {b}, {every}", hint)
+            for a, b in zip(parts[::2], parts[1::2], strict=True)
+        ]
+    return parts[0]
 
 
 def load_rows(w: Writer, ix: Indexer, place: Place, lanes: Lanes, hint: str) -> list[str]:
