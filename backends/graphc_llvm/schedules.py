@@ -73,7 +73,11 @@ def schedule(
     s = Scheduler(kernel, machine, choose, pairs)
     s.do(rename_apart)
     s.steps.clear()
-    s.shares = threads > 1 and not (isinstance(flops, int) and flops < SMALL)
+    moved: Index = 0
+    for p in kernel.parameters:
+        moved = p.buffer.dtype.size * p.buffer.elements + moved
+    tiny = isinstance(flops, int) and flops < SMALL and isinstance(moved, int) and moved < 8 * SMALL
+    s.shares = threads > 1 and not tiny
     for loop in [f.var for f in s.kernel.body if isinstance(f, For)]:
         s.nest(loop)
     if s.shares:
@@ -81,7 +85,7 @@ def schedule(
     return verify(s.kernel) if setting("GRAPHC_VERIFY") else s.kernel, tuple(s.steps)
 
 
-SMALL = 20_000  # operations that no thread is worth waking up for
+SMALL = 20_000  # operations, or times eight bytes, that no thread is worth waking up for
 
 
 class Scheduler:

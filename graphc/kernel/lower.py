@@ -221,25 +221,29 @@ class Lowering:
             self.parts[index] = block, place
             yield index
 
-    def _blocked(self) -> set[int]:
-        """The axes of the result that are walked in blocks: those of filters that lie in blocks."""
+    def _blocked(self, shape: Shape) -> set[int]:
+        """The axes that are walked in blocks, of loops around a product: those of filters that lie in blocks."""
         if all(len(order) == len(n.type.shape) for n, order in self.blocked.items()):
             return set()
         heavy = self.cluster.heavy
         found = filters(heavy) if heavy is not None else None
         assert heavy is not None and found is not None
+        if [d for d in shape if d != 1] != [d for d in heavy.type.shape if d != 1]:
+            return set()  # around what is padded
         place = sum(d != 1 for d in heavy.type.shape[: found[1]])
-        return {[k for k, d in enumerate(self.root.type.shape) if d != 1][place]}
+        return {[k for k, d in enumerate(shape) if d != 1][place]}
 
     def nest(self, shape: tuple[Index, ...], body: Callable[[tuple[Index, ...]], None]) -> None:
         # The loops are opened in the order in which the result lies in memory.
         walk = self.walk if len(self.walk) == len(shape) else tuple(range(len(shape)))
-        blocked = self._blocked() if len(self.walk) == len(shape) else set()
+        blocked = self._blocked(shape) if len(self.walk) == len(shape) else set()
         index: dict[int, Index] = {}
 
         def enter(k: int) -> None:
             if k == len(shape):
+                outside, self.loop_prefix = self.loop_prefix, "r"
                 body(tuple(index[a] for a in range(len(shape))))
+                self.loop_prefix = outside
                 return
             with self.blocks(shape[walk[k]]) if walk[k] in blocked else self.loop(shape[walk[k]]) as i:
                 index[walk[k]] = i

@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -260,14 +260,39 @@ class Pad(Op):
 
     def nest(self, node: Node, b: LoopBuilder) -> None:
         fill = b.constant(self.value, node.type.dtype)
-        b.nest(node.type.shape, lambda index: b.store(index, fill))
         x = node.src[0]
+        for shape, place in self._around(x.type.shape, node.type.shape):
+            b.nest(shape, lambda index, at=place: b.store(at(index), fill))  # type: ignore[misc]
 
         def copy(index: tuple[Index, ...]) -> None:
             place = tuple(a + (c + 1) * i for a, c, i in zip(self.lo, self.interior, index, strict=True))
             b.store(place, b.value(x, index))
 
         b.nest(x.type.shape, copy)
+
+    def _around(self, inside: Shape, shape: Shape) -> Iterator[tuple[Shape, Callable[[Shape], Shape]]]:
+        """Boxes that hold all that is not the operand's: each as its shape, and the place of each of its elements."""
+        if any(self.interior):
+            yield shape, lambda index: index
+            return
+        for k, (lo, hi) in enumerate(zip(self.lo, self.hi, strict=True)):
+            # Before this axis only where the operand is: the rest is in the boxes of the axes before.
+            start: Shape = (*self.lo[:k], *(0,) * (len(shape) - k))
+            both: Iterable[tuple[Index, Index, Index]] = [(2, 0, inside[k] + 1)]
+            apart: Iterable[tuple[Index, Index, Index]] = [(lo, 0, 1), (hi, lo + inside[k], 1)]
+            for count, first, step in both if lo == hi == 1 else apart:
+                if count != 0:
+                    yield (*inside[:k], count, *shape[k + 1 :]), _place(start, k, first, step)
+
+
+def _place(start: Shape, axis: int, first: Index, step: Index) -> Callable[[Shape], Shape]:
+    """From the index into a box to the place of the element, where the box begins there and has steps on one axis."""
+
+    def place(index: Shape) -> Shape:
+        moved = (a + i for a, i in zip(start, index, strict=True))
+        return tuple(first + step * index[axis] if k == axis else i for k, i in enumerate(moved))
+
+    return place
 
 
 @dataclass(frozen=True, slots=True)

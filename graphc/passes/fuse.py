@@ -36,7 +36,7 @@ from graphc.ops.gather import Gather
 from graphc.ops.leaves import Const, Extent
 from graphc.ops.rank import Rank
 from graphc.ops.reduce import Arg
-from graphc.ops.views import Expand, Reshape, is_unit
+from graphc.ops.views import Expand, Pad, Reshape, is_unit
 from graphc.ops.window import Window, WindowPick, WindowScatter
 from graphc.ops.winograd import WinogradInput, WinogradOutput
 from graphc.passes.cluster import (
@@ -179,13 +179,16 @@ class _Decision:
     def passes(self, user: Node) -> bool:
         """Whether a user reads its operand at the very element that its kernel stores."""
         unit = isinstance(user.op, Reshape) and is_unit(user)
-        return (_is_pointwise(user) or unit) and self.aligned.get(user, False)
+        pads = isinstance(user.op, Pad)
+        return (_is_pointwise(user) or unit or pads) and self.aligned.get(user, False)
 
     def replicates(self, user: Node, n: Node) -> bool:
         grows = isinstance(user.op, Expand) and user.type.elements != n.type.elements
         return grows or self.replicated.get(user, False)
 
     def may_host(self, n: Node, host: Node) -> bool:
+        if isinstance(host.op, Pad):  # what is padded is stored into the padded array
+            return self.heavy[host] is None and isinstance(n.op, Conv | Window)
         return self.heavy[host] is None and not scatters(host)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.kernel.ir import Accumulate, Store, walk
 from graphc.lang.tensor import Tensor
 from graphc.ops.leaves import Param
 from graphc.passes import axes, layout
@@ -247,6 +248,14 @@ FROZEN: dict[str, tuple[tuple[tuple[int, ...], ...], Callable[..., Tensor]]] = {
         ((16, 3, 3, 3), (64, 16, 3, 3)),
         lambda x, w, v: gc.tanh(conv(gc.relu(conv(x, w, padding=1)), v, padding=1, stride=2)),
     ),
+    "padded channels": (
+        ((64, 3, 3, 3), (16, 67, 2, 2)),
+        lambda x, w, v: conv(gc.pad(gc.relu(conv(x, w)), ((0, 0), (1, 2), (0, 0), (3, 0))), v, stride=2),
+    ),
+    "padded sums": (
+        ((64, 3, 3, 3), (16, 64, 2, 2)),
+        lambda x, w, v: conv(gc.pad(gc.max_pool2d(conv(x, w), 2), ((0, 0), (0, 0), (2, 1), (1, 1))), v),
+    ),
     "flattened": (
         ((64, 3, 3, 3), (576, 64)),
         lambda x, w, v: gc.reshape(gc.max_pool2d(conv(x, w), 2), (-1, 576)) @ v,
@@ -357,3 +366,14 @@ def test_rows_of_a_named_length_in_one_axis_of_a_stack(length: int) -> None:
     given = np.linspace(-1.0, 1.0, 17 * length).reshape(17, length)
     want = np.stack([given - np.log(np.exp(given).sum(0)), given])
     np.testing.assert_allclose(stacked(given, given), want, rtol=1e-12, atol=1e-15)
+
+
+def test_a_convolution_is_stored_into_what_is_padded() -> None:
+    x = gc.input("x", (1, 3, 8, 8), "float32")
+    w, v = (gc.param(t, (16, c, 3, 3), "float32") for t, c in (("w", 3), ("v", 16)))
+    y = conv(gc.relu(conv(x, w) + 1.0), v, padding=1)
+    fn = gc.compile([x], y, backend="interpreter", cache=False)
+    first, _ = fn.program.calls
+    stored = [s.buffer.shape for s in walk(first.kernel.body) if isinstance(s, Store) and s.index]
+    assert stored == [(1, 16, 8, 8)] * 3  # above and below, left and right, and the results
+    assert any(isinstance(s, Accumulate) for s in walk(first.kernel.body))
