@@ -1,8 +1,9 @@
 """Level 6, memory ahead of time: what a tile reads and writes after its reduction is asked for during it.
 
 The tile is in registers for thousands of cycles; the lines of its bias, mask, residual or momentum, and those that it
-writes, arrive meanwhile: row by row, for a burst of them would hold up the reduction's own loads.  Nothing is
-computed, so the kernel's text does not speak of it.
+writes, arrive meanwhile: row by row, for a burst of them would hold up the reduction's own loads.  And what the
+reduction reads element by element, each far from the one before, is asked for some turns earlier.  Nothing is computed,
+so the kernel's text does not speak of it.
 
 >>> from graphc.ir.dims import Dim
 >>> from graphc.ir.types import DType
@@ -37,6 +38,13 @@ ROUNDS = 32
 """Rounds of a reduction that take as long as memory does."""
 
 
+FAR = 1024
+"""Bytes between elements that the machine does not fetch by itself before they are asked for."""
+
+AHEAD = 16
+"""Turns until what was asked for is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """The long reduction of a tile of registers, and what is done with the tile then."""
@@ -52,6 +60,34 @@ class Tile:
             return None
         long = [k for k, site in enumerate(sites) if _rounds(site) >= ROUNDS]
         return Tile(sites[long[-1]], sites[long[-1] + 1 :]) if long else None
+
+    def far(self, w: Writer, ix: Indexer, pointers: Mapping[str, str], turn: Value) -> None:
+        """In one turn of the innermost loop of the reduction, ask for the scalars that a later turn reads far away.
+
+        Rows of vectors are streams that the machine foresees; single elements, one in each page, it does not.
+        """
+        inner = self.innermost
+        assert isinstance(inner.stmt, For)
+        here = ix.env[inner.stmt.var]
+        later = w.emit(f"add nsw i64 {turn.text}, {AHEAD}")
+        ix.env[inner.stmt.var] = Value(later, DType.I64, 1, turn.depth)
+        found = _Lines(ix, pointers, set())
+        for site in inner.body:
+            found.collect_far(site, inner.stmt.var)
+        found.write(w)
+        ix.env[inner.stmt.var] = here
+
+    @property
+    def innermost(self) -> Site:
+        """The innermost loop of the reduction that is not unrolled."""
+        site = self.reduction
+        while (
+            len(site.body) == 1
+            and isinstance(site.body[0].stmt, For)
+            and site.body[0].stmt.kind is Kind.SERIAL
+        ):
+            site = site.body[0]
+        return site
 
     def ask(self, w: Writer, ix: Indexer, pointers: Mapping[str, str], turn: Value) -> None:
         """In one turn of the reduction, ask for the lines of one row of the unrolled loops that follow."""
@@ -114,6 +150,29 @@ class _Lines:
                 size = stmt.buffer.dtype.size
                 for k in range(0, lanes, LINE // size):
                     self._add(stmt, Affine(offset.constant + k, offset.uniform, offset.stride))
+
+    def collect_far(self, site: Site, var: str) -> None:
+        """Of the scalars in a body those that move by FAR bytes or more with each turn of a loop."""
+        stmt, env = site.stmt, self.ix.env
+        if isinstance(stmt, For):
+            if isinstance(stmt.extent, int) and stmt.lo == 0 and stmt.kind is not Kind.SERIAL:
+                for k in range(1 if stmt.kind is Kind.VECTOR else stmt.extent):
+                    env[stmt.var] = LANE if stmt.kind is Kind.VECTOR else k
+                    for inner in site.body:
+                        self.collect_far(inner, var)
+        elif isinstance(stmt, Load) and stmt.buffer.space is Space.MEMORY and self._known(site):
+            by = [c * stmt.buffer.dtype.size for c, atoms in site.offset if atoms == (var,)]
+            offset = self.ix.affine(site.offset)
+            if by and abs(by[0]) >= FAR and offset.constant_stride == 0 and not self._near(stmt, offset):
+                self._add(stmt, offset)
+
+    def _near(self, stmt: Load, offset: Affine) -> bool:
+        """Whether a line that was found is likely to hold this element too."""
+        base, reach = self.pointers[stmt.buffer.name], LINE // stmt.buffer.dtype.size
+        return any(
+            held == base and other.uniform == offset.uniform and 0 <= offset.constant - other.constant < reach
+            for held, _, other, _ in self.found.values()
+        )
 
     def _add(self, stmt: Load | Store, offset: Affine) -> None:
         base = self.pointers[stmt.buffer.name]

@@ -69,6 +69,7 @@ class KernelEmitter:
         self.lanes: Lanes | None = None
         self._allocas: dict[int, str] = {}
         self._tiles: dict[int, Tile] = {}  # by the line of their reduction
+        self._far: dict[int, Tile] = {}  # and by that of its innermost loop
 
     def emit(self, sites: tuple[Site, ...], share: Range | None = None) -> None:
         """All statements in order; `share` bounds the iterations of a parallel loop that is the only one."""
@@ -89,6 +90,7 @@ class KernelEmitter:
                 self._alloc(site, stmt)
                 if self.lanes is None and (found := Tile.of(sites[k:])) is not None:
                     self._tiles[found.reduction.line] = found
+                    self._far[found.innermost.line] = found
             elif share is not None:
                 self._shared(site, stmt, share)
             else:
@@ -141,6 +143,8 @@ class KernelEmitter:
             turn = self.env[stmt.var] = Value(name, DType.I64, 1, self.w.depth)
             if site.line in self._tiles:
                 self._tiles[site.line].ask(self.w, self.ix, self.pointers, turn)
+            if site.line in self._far:
+                self._far[site.line].far(self.w, self.ix, self.pointers, turn)
             self.emit(site.body)
 
     def _vector(self, site: Site, stmt: For) -> None:

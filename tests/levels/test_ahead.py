@@ -54,3 +54,18 @@ def test_rows_that_tiles_leave_over_are_right(rows: int) -> None:
 def test_short_reductions_ask_for_nothing() -> None:
     x, w, r = (gc.input(name, s, "float32") for name, s in (("x", (64, 8)), ("w", (8, 64)), ("r", (64, 64))))
     assert not asked(gc.compile([x, w, r], x @ w + r, threads=1))
+
+
+def test_scalars_far_apart_are_asked_for_turns_before_they_are_read() -> None:
+    """64 rows fill the vectors; of the other factor each turn reads a few neighbours in another page."""
+    x, w = gc.input("x", (640, 64), "float32"), gc.input("w", (640, 500), "float32")
+    fn = gc.compile([x, w], gc.einsum("ki,kj->ij", x, w), threads=1)
+    assert asked(fn).get("w") == {"0"} and "x" not in asked(fn)
+    rng = np.random.default_rng(0)
+    a, b = (
+        rng.standard_normal((640, 64)).astype(np.float32),
+        rng.standard_normal((640, 500)).astype(np.float32),
+    )
+    np.testing.assert_allclose(fn(a, b), a.T @ b, rtol=1e-3, atol=1e-3)
+    near = gc.compile([x], gc.einsum("ki,kj->ij", x, x), threads=1)
+    assert "x" not in asked(near)
