@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 
 BACKENDS = ("reference", "interpreter", "llvm")
 """Every back end that needs no device."""
+
+SOURCES = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "backends")]
 
 collect_ignore_glob = ["benchmarks/with_*.py"]  # they import peers, which need not be installed
 
@@ -26,7 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compiled code is kept in a fresh folder for the session: tests neither read nor write the user's."""
+    """Compiled code is kept in a fresh folder for the session: tests neither read nor write the user's.
+
+    Processes that tests start import the sources that are tested, whatever else is installed.
+    """
+    given = filter(None, [os.environ.get("PYTHONPATH")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([*SOURCES, *given])
     if not hasattr(config, "workerinput"):  # workers of xdist inherit the folder of their parent
         _mine.append(tempfile.mkdtemp(prefix="graphc-tests-"))
         os.environ["GRAPHC_CACHE"] = _mine[0]
