@@ -38,7 +38,7 @@ from graphc.kernel.program import Branch, Call, Loop, Program, ProgramBuffer, Re
 from graphc.ops.contract import Contract
 from graphc.ops.control import Cond, Scan, While
 from graphc.ops.conv import Conv
-from graphc.ops.elementwise import Elementwise
+from graphc.ops.elementwise import Cast, Elementwise
 from graphc.ops.leaves import Const, Input, Param
 from graphc.ops.linalg import Cholesky, TriangularSolve
 from graphc.ops.lu import Lu, LuDet, LuSolve
@@ -47,6 +47,7 @@ from graphc.ops.rank import Rank
 from graphc.ops.recurrence import Recurrence
 from graphc.ops.reduce import Arg, Reduce
 from graphc.ops.window import Window, WindowPick, WindowScatter
+from graphc.ops.winograd import WinogradInput, WinogradOutput
 from graphc.passes.fuse import Body, Cluster, is_leaf, storage
 from graphc.passes.layout import Order, stored, stored_shape
 
@@ -233,18 +234,16 @@ class _Assembly:
         while True:
             needs: dict[int, list[int]] = {k: [] for k in range(len(self.clusters))}
             number = {id(c): k for k, c in enumerate(self.clusters)}
+            readers: dict[Node, dict[int, None]] = {}
             for k, c in enumerate(self.clusters):
-                for x in c.inputs:
-                    made = self.owner.get(storage(x))
+                for x in map(storage, c.inputs):
+                    readers.setdefault(x, {})[k] = None
+                    made = self.owner.get(x)
                     if made is not None and made is not c:
                         needs[k].append(number[id(made)])
             for v, p in wanted.items():
                 writer = number[id(self.owner[v])]
-                needs[writer] += [
-                    k
-                    for k, c in enumerate(self.clusters)
-                    if k != writer and any(storage(x) is p for x in c.inputs)
-                ]
+                needs[writer] += [k for k in readers.get(p, ()) if k != writer]
             try:
                 order = list(TopologicalSorter(needs).static_order())
             except CycleError as error:  # two parameters that need each other's old value: copy one of them
@@ -375,13 +374,27 @@ def _reads_aligned(c: Cluster, v: Node, p: Node) -> bool:
     """Whether a kernel reads a parameter only at the element that it is about to replace."""
     if any(storage(x) is p and x is not p for x in c.inputs):
         return False
-    if p not in c.inputs:
+    if p not in c.inputs or _elementwise(c, p):
         return True
     titles = {n: f"b{k}" for k, n in enumerate((*c.inputs, *c.roots))}
     kernel = lower(c, "probe", titles, {v: p})
     places = {s.index for s in walk(kernel.body) if isinstance(s, Store) and s.buffer.name == titles[p]}
     reads = {s.index for s in walk(kernel.body) if isinstance(s, Load) and s.buffer.name == titles[p]}
     return len(places) == 1 and reads <= places
+
+
+def _elementwise(c: Cluster, p: Node) -> bool:
+    """Whether all that a cluster computes from a node has an element for each of its elements, made of that one in
+    the only pass."""
+    if c.rows is not None:
+        return False
+    from_it = {p}
+    for n in c.nodes:
+        if not from_it.isdisjoint(n.src):
+            if not isinstance(n.op, Elementwise | Cast):
+                return False
+            from_it.add(n)
+    return True
 
 
 def _numbers(n: Node) -> int:
@@ -413,6 +426,10 @@ def cluster_flops(c: Cluster) -> Index:
                 work = product(size) * n.type.elements
             case WindowScatter(size=size):
                 work = product(size) * n.src[1].type.elements
+            case WinogradInput():
+                work = 4 * n.type.elements
+            case WinogradOutput():
+                work = 4 * n.src[0].type.elements
             case Cholesky():
                 work = (n.type.shape[-1] * n.type.elements) // 3
             case Lu():
