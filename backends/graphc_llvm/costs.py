@@ -42,6 +42,7 @@ FAR_BYTES = 8  # from there, in pieces of many pages
 LINE = 64  # bytes of a cache line
 WAYS = 8  # lines at one place of a cache: as many can be that far apart and stay
 WAIT = 0.05  # of the time that a cache needs for its bytes, even where arithmetic takes longer
+START = 2.0  # cycles, for each row of a tile that begins somewhere else in memory
 RAGGED = 4  # times a load, in rows that are no whole vectors: masked, and across cache lines
 GATHER = 1.2  # cycles a lane
 MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
@@ -195,8 +196,16 @@ class Costs:
             # Partial sums start at zero and are added across the lanes; what follows is scalar.
             total += cells * (vectors + 10.0)
             return total + cells * (len(self.around) + self.around_lets)
-        total += sum(self._access(plan, t, sizes, lanes) for t in self.around)
+        total += sum(self._access(plan, t, sizes, lanes) + self._starts(plan, t, sizes) for t in self.around)
         return total + cells * vectors * self.around_lets
+
+    def _starts(self, plan: Plan, t: Touch, sizes: Mapping[str, int]) -> float:
+        """Cycles until the rows of a tile flow that are read from far, and not by the reduction."""
+        if not isinstance(t.stmt, Load) or t.moves(plan.vector) != 1:
+            return 0.0
+        rows = math.prod(n for v, n in sizes.items() if t.moves(v))
+        far = walked_bytes(self.nest, Chain((), ()), t.stmt) > self.machine.l2_bytes
+        return START * rows if far and rows > 1 else 0.0
 
     def _traffic(
         self,
