@@ -197,7 +197,8 @@ class ModuleEmitter:
     ) -> str:
         locate = self._debug.function(f.name, line)
         subprogram = self._debug.subprogram
-        w = Writer(self._fast, bf16=self._bf16)
+        # Vectors of 32 bytes came with fused multiply-adds, or soon before them.
+        w = Writer(self._fast, bf16=self._bf16, fused=self._vector_bits >= 256)
         env: dict[str, Binding] = {}
         pointers: dict[str, str] = {}
         signature: list[str] = []

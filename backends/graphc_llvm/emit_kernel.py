@@ -33,6 +33,7 @@ from graphc.kernel.ir import (
     Store,
     Temp,
 )
+from graphc_llvm import division
 from graphc_llvm import lanes as lanewise
 from graphc_llvm.ahead import Tile
 from graphc_llvm.emit_index import LANE, Affine, Binding, Indexer
@@ -232,8 +233,11 @@ class KernelEmitter:
     def _let(self, stmt: Let) -> Value:
         args = [self._value(a) for a in stmt.args]
         n = max((a.lanes for a in args), default=1)
-        texts = [self.w.splat(a, n) for a in args]
         dtype = args[-1].dtype
+        if stmt.prim == "div" and dtype.is_float and division.pays(self.w, args[1], n):
+            quotient = division.divided(self.w, dtype, n, self.w.splat(args[0], n), args[1])
+            return Value(quotient, stmt.temp.dtype, n, self.w.depth)
+        texts = [self.w.splat(a, n) for a in args]
         if stmt.prim in ("floordiv", "mod") and dtype.is_integer:
             t, by = type_of(dtype, n), stmt.args[1]
             if isinstance(by, Literal) and by.value > 0 and int(by.value).bit_count() == 1:

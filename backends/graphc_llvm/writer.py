@@ -109,11 +109,13 @@ class Writer:
     """Writes one function; see the module's text.  `location` is appended to every line (`, !dbg !7`).
 
     `parameters` are the names that the function's own parameters have: no hint may take them.  `bf16`: the machine
-    has the instructions of AVX512-BF16.
+    has the instructions of AVX512-BF16.  `fused`: a fused multiply-add of vectors is one instruction.
     """
 
-    def __init__(self, fast: bool = False, parameters: Iterable[str] = (), bf16: bool = False) -> None:
-        self.bf16 = bf16
+    def __init__(
+        self, fast: bool = False, parameters: Iterable[str] = (), bf16: bool = False, fused: bool = True
+    ) -> None:
+        self.bf16, self.fused = bf16, fused
         self.scopes = [Scope("entry")]
         self.location = ""
         # No nnan and no ninf: with them, the -inf that a maximum starts from would be undefined behaviour.
@@ -226,6 +228,21 @@ class Writer:
         ]
         outer.label = f"{name}.end"
         self.location = location
+
+    def either(self, condition: str, type: str, one: Callable[[], str], other: Callable[[], str]) -> str:
+        """One of two values of a type, each written in a block of its own: the condition (an `i1`) chooses."""
+        name = self.name("either")
+        outer, location, found = self.scopes[-1], self.location, []
+        lines = [f"  br i1 {condition}, label %{name}.one, label %{name}.other{location}"]
+        for label, make in ((f"{name}.one", one), (f"{name}.other", other)):
+            inner = Scope(label)
+            self.scopes.append(inner)
+            found.append((make(), inner))
+            self.scopes.pop()
+            lines += [f"{label}:", *inner.lines, f"  br label %{name}.end{location}"]
+        outer.lines += [*lines, f"{name}.end:"]
+        outer.label, self.location = f"{name}.end", location
+        return self.emit(f"phi {type} " + ", ".join(f"[ {v}, %{inner.label} ]" for v, inner in found))
 
     @contextmanager
     def repeat(self, hint: str) -> Iterator[Callable[[str], None]]:
