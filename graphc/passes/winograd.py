@@ -98,11 +98,7 @@ class Tiled:
     def of(n: Node) -> Tiled | None:
         """The cheapest way, None where the convolution as it is is cheaper, or is of another kind."""
         op, (x, w) = n.op, n.src if len(n.src) == 2 else (n, n)
-        if (
-            not isinstance(op, Conv)
-            or {*op.strides, *op.dilations} != {1}
-            or n.src[0].type.dtype is not DType.F32
-        ):
+        if not isinstance(op, Conv) or {*op.strides, *op.dilations} != {1} or x.type.dtype is not DType.F32:
             return None
         known = all(isinstance(d, int) and d > 0 for d in (*n.type.shape[1:], *x.type.shape[1:]))
         if not known or w.type.shape[0] != 1 or w.type.shape[3:] != (TAPS, TAPS):
