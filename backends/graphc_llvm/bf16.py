@@ -1,6 +1,6 @@
 """Level 6, pairs of bfloat16: how words are packed, and how their products are added.
 
-| statement          | x86 with AVX512-BF16, 4 lanes or more              | elsewhere                                  |
+| statement          | x86 with AVX512-BF16                               | elsewhere                                  |
 |--------------------|----------------------------------------------------|--------------------------------------------|
 | `t = pack_bf16 a b`| `vcvtne2ps2bf16`, then the halves are interleaved  | integer arithmetic on the bits of the f32  |
 | `acc dot= t u`     | `vdpbf16ps`                                        | two `fma` on the halves, each as an f32    |
@@ -27,7 +27,7 @@ F32, WORD = DType.F32, DType.BF16X2
 
 def pack(w: Writer, lanes: int, first: str, second: str) -> str:
     """The last instruction of `pack_bf16 first second`."""
-    if w.bf16 and lanes >= NARROWEST:
+    if w.bf16:
         return _in_pieces(w, lanes, ((F32, first), (F32, second)), WORD, _converted)
     t = type_of(WORD, lanes)
     low = w.emit(f"lshr {t} {_rounded(w, lanes, first)}, {_number(16, lanes)}")
@@ -37,7 +37,7 @@ def pack(w: Writer, lanes: int, first: str, second: str) -> str:
 
 def dot(w: Writer, lanes: int, cell: str, words: str, others: str) -> str:
     """The last instruction of `cell dot= words others`."""
-    if w.bf16 and lanes >= NARROWEST:
+    if w.bf16:
         return _in_pieces(w, lanes, ((F32, cell), (WORD, words), (WORD, others)), F32, _multiplied)
     t, f = type_of(WORD, lanes), type_of(F32, lanes)
     name = f"llvm.fmuladd.{mangled(F32, lanes)}"
@@ -96,7 +96,13 @@ def _in_pieces(
     result: DType,
     instruction: Callable[..., str],
 ) -> str:
-    """An instruction on vectors that may be wider than the machine's, whose lanes are a power of two."""
+    """An instruction on vectors that may be wider or narrower than the machine's; their lanes are a power of two."""
+    if lanes < NARROWEST:
+        found = w.emit(instruction(w, NARROWEST, *(_widened(w, lanes, d, text) for d, text in operands)))
+        t = type_of(result, NARROWEST)
+        if lanes == 1:
+            return f"extractelement {t} {found}, i64 0"
+        return f"shufflevector {t} {found}, {t} poison, <2 x i32> <i32 0, i32 1>"
     if lanes <= WIDEST:
         return instruction(w, lanes, *(text for _, text in operands))
     half = lanes // 2
@@ -113,3 +119,11 @@ def _in_pieces(
     t = type_of(result, half)
     every = ", ".join(f"i32 {k}" for k in range(lanes))
     return f"shufflevector {t} {low}, {t} {high}, <{lanes} x i32> <{every}>"
+
+
+def _widened(w: Writer, lanes: int, dtype: DType, text: str) -> str:
+    """A scalar or a pair as the first lanes of the narrowest vector, whose other lanes do not matter."""
+    t = type_of(dtype, lanes)
+    if lanes == 1:
+        return w.emit(f"insertelement {type_of(dtype, NARROWEST)} zeroinitializer, {t} {text}, i64 0")
+    return w.emit(f"shufflevector {t} {text}, {t} zeroinitializer, <4 x i32> <i32 0, i32 1, i32 2, i32 3>")

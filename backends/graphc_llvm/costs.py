@@ -36,6 +36,8 @@ from graphc_llvm.nests import (
 )
 
 FMA_LATENCY = 4
+DOT_LATENCY = 6  # of the products of pairs
+DOT_COST = 3  # of these without an instruction for them: two fma, and the halves of words as numbers
 L2_BYTES = 24  # a cycle, from the second cache, while the units are busy
 L3_BYTES = 16  # a cycle, from the third
 FAR_BYTES = 8  # from there, in pieces of many pages
@@ -69,7 +71,11 @@ class Costs:
         self.outer = {f.var: f.extent for f in nest.loops}
         self.inner = {f.var: f.extent for c in nest.chains for f in c.loops}
         self.chains = [[self._touch(s, c.loops) for s in c.body if self._in_memory(s)] for c in nest.chains]
-        self.sums = [sum(isinstance(s, Accumulate) for s in c.body) for c in nest.chains]
+        self.dots = any(isinstance(s, Accumulate) and s.op == "dot" for c in nest.chains for s in c.body)
+        self.spelled = self.dots and not machine.bf16  # without an instruction for pairs
+        self.latency = DOT_LATENCY if self.dots else FMA_LATENCY
+        each = DOT_COST if self.spelled else 1
+        self.sums = [sum(each for s in c.body if isinstance(s, Accumulate)) for c in nest.chains]
         self.lets = [sum(isinstance(s, Let) for s in c.body) for c in nest.chains]
         self.around = [self._touch(s, ()) for s in nest.body if self._in_memory(s)]
         self.around_lets = sum(isinstance(s, Let) for s in nest.body)
@@ -190,7 +196,7 @@ class Costs:
             loads = sum(self._access(plan, t, sizes, lanes) for t in touches)
             arithmetic = cells * vectors * (max(1, sums) + lets)
             traffic = self._traffic(plan, chain, touches, walked, sizes, lanes, env)
-            busy = max(arithmetic, loads, FMA_LATENCY, traffic) + WAIT * traffic
+            busy = max(arithmetic, loads, self.latency, traffic) + WAIT * traffic
             total += rounds * (busy + 0.15 * loads + 0.5) + 4 * len(chain.loops)
         if plan.vector in self.inner:
             # Partial sums start at zero and are added across the lanes; what follows is scalar.

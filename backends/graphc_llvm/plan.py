@@ -163,9 +163,12 @@ class Model(Costs):
             for v in self.outer
             if v != var and any(t.moves(v) == 0 for c in self.chains for t in c if t.moves(var))
         ]
-        room = (self.machine.vector_registers - 1 - vectors) // vectors
+        # Beside the tile there are an operand in vectors and one that all lanes share; of words also their halves.
+        room = (self.machine.vector_registers - (1 + vectors) * (2 if self.spelled else 1)) // vectors
         if room < 2:
             return
+        if self.dots and not useful:  # more sums at a time: each one waits long for itself
+            yield from (((v, 2),) for v, n in self.outer.items() if v != var and _at_least(n, 2))
         for v in useful:
             for size in _sizes(self.outer[v], room):
                 yield ((v, size),)
