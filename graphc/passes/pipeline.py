@@ -54,7 +54,7 @@ ROUNDS = 4
 PRECISIONS = ("full", "bf16")
 """What `precision` can be."""
 
-LATER = ("fuse", "layout")
+LATER = ("fuse", "layout", "recompute")
 """Passes of later levels, which read the same `disable`."""
 
 

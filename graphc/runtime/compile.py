@@ -28,6 +28,7 @@ from graphc.ir.verify import verify_graph
 from graphc.kernel.alike import Form
 from graphc.kernel.assemble import Layout, assemble
 from graphc.kernel.program import Executable, KeepingBackend, Program, TuningBackend
+from graphc.kernel.recompute import recompute
 from graphc.kernel.verify import verify
 from graphc.lang.source import operation
 from graphc.lang.tensor import Parameter, Tensor
@@ -243,6 +244,7 @@ def _lowered(graph: Graph, options: _Options) -> tuple[Graph, Log, tuple[Cluster
         orders = arrange(optimized, clusters, log, enabled="layout" not in options.disable)
     with log.timed("lower"):
         program, layout = assemble(optimized, clusters, orders)
+        program = recompute(program, log, enabled="recompute" not in options.disable)
         _verify(program)
     return optimized, log, tuple(clusters), program, layout
 

@@ -96,7 +96,7 @@ ArgumentError: `w` is f32[4], and cannot be updated by f32[N]
 ArgumentError: there is no pass or rule 'fuze' to disable
   model.py:4   g = gc.compile([x, y], f, disable=["fuze"])
                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-  why: the passes are merge, fold, stability, algebra, control, dead, fuse, layout
+  why: the passes are merge, fold, stability, algebra, control, dead, fuse, layout, recompute
   fix: name a pass, or a rule of those that `graphc rules` lists
 """,
     "unknown back end": """

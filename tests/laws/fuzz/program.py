@@ -163,7 +163,7 @@ class Program:
         text.append(
             f"    print(gc.compile(inputs, outputs, updates={{{steps}}}, cache=False, **options)(*arguments))"
         )
-        passes = 'PASSES = ("merge", "fold", "stability", "algebra", "control", "dead", "fuse", "layout")'
+        passes = 'PASSES = ("merge", "fold", "stability", "algebra", "control", "dead", "fuse", "layout", "recompute")'
         head = ["inf, nan = np.inf, np.nan"]
         return "\n".join([*text[:3], passes, *head, *text[3:]]) + "\n"
 
