@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import graphc as gc
 from graphc import nn
 from graphc.ir.block import BlockOp
+from graphc.ir.dims import evaluate
 from graphc.ir.types import Array, DType
 from graphc.lang.tensor import Tensor
 from graphc.ops import bf16
@@ -47,7 +48,7 @@ class Case:
 CASES = {
     "x @ w": Case(gc.matmul, (5, 8), (8, 6), 8),
     "x @ w, odd": Case(gc.matmul, (17, 33), (33, 19), 33),
-    "x @ w, vectors and tiles": Case(gc.matmul, (9, 70), (70, 130), 130),
+    "x @ w, vectors and tiles": Case(gc.matmul, (9, 40), (40, 70), 70),
     "x @ w, named rows": Case(gc.matmul, ("N", 7), (7, 6), 7),
     "x @ w, named sum": Case(gc.matmul, (3, "N"), ("N", 4), 5),
     "x @ w, one row": Case(gc.matmul, (1, 9), (9, 20), 20, 2),
@@ -292,3 +293,37 @@ def test_images_lie_side_by_side_in_every_kernel_of_a_training_step() -> None:
     log = compiled([x, w], [loss, *gc.grad(loss, [w])], "llvm").log
     moved = {e.text.partition(" ")[2] for e in log if e.rule == "images-innermost"}
     assert moved == {"temporaries have their axis of 32 innermost, as vectors of images"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ["x @ w, named rows", "x @ w, named sum", "conv2d"])
+def test_one_function_serves_every_size(name: str, backend: str) -> None:
+    case, rng = CASES[name], np.random.default_rng(6)
+    exact, fn = function(name, "reference", "float64"), function(name, backend)
+    for size in (0, 1, 2, 7) if backend == "interpreter" else (0, 1, 2, 16, 33):
+        shapes = [t.type.shape for t in exact.graph.inputs]
+        given = [
+            rng.standard_normal([evaluate(d, {"N": size}) for d in shape]).astype(np.float32)
+            for shape in shapes
+        ]
+        wide = [a.astype(np.float64) for a in given]
+        bound = 2**-7 + 2**-16 + (case.terms * size + 40) * 2**-23
+        for got, want, sums in zip(fn(*given), exact(*wide), exact(*map(np.abs, wide)), strict=True):
+            assert (np.abs(got - want) <= bound * sums).all(), size
+
+
+def test_convolutions_of_pairs_are_not_in_tiles_as_well() -> None:
+    a, w = (np.random.default_rng(7).standard_normal(s) for s in ((1, 64, 12, 12), (64, 64, 3, 3)))
+
+    def function(w: Array, dtype: str, backend: str, **options: object) -> Function:
+        x = gc.input("x", a.shape, dtype)
+        return compiled([x], [gc.conv2d(x, gc.const(w.astype(dtype)), padding=1)], backend, **options)
+
+    assert "winograd" in function(w, "float32", "reference", winograd=True, precision="full").log.counts()
+    both = function(w, "float32", "llvm", winograd=True)
+    assert "winograd" not in both.log.counts()
+    exact, sums = (
+        function(v, "float64", "reference")(np.asarray(u))[0] for v, u in ((w, a), (abs(w), abs(a)))
+    )
+    error = np.abs(both(a.astype(np.float32))[0] - exact)
+    assert (error <= (2**-7 + 2**-16 + 576 * 2**-23) * sums).all()
