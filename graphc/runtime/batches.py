@@ -20,9 +20,8 @@ import numpy as np
 from graphc.errors import InternalError
 from graphc.ir.dims import Dim
 from graphc.ir.types import Array
-from graphc.kernel.memory import ALIGNMENT
 from graphc.kernel.turns import Results, Rows, Turns
-from graphc.runtime.caller import Caller, Compiled, address
+from graphc.runtime.caller import Caller, Compiled, address, aligned
 from graphc.runtime.function import Function
 
 
@@ -39,7 +38,7 @@ class Batches:
     ) -> None:
         self._caller, self._compiled, self._loop, self._size = caller, compiled, loop, size
         self._arrays = caller.apart(list(arrays))
-        self._rooms = [_aligned((size, *a.shape[1:]), a.dtype) for a in arrays]
+        self._rooms = [aligned((size, *a.shape[1:]), a.dtype) for a in arrays]
 
     @staticmethod
     def of(function: object, arrays: Sequence[Array], size: int) -> Batches | None:
@@ -98,11 +97,3 @@ class Batches:
             )
             self._loop(turns)
         return results
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
-    """An array that begins at a cache line."""
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)

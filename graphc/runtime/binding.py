@@ -14,9 +14,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 import numpy as np
 
@@ -25,9 +24,8 @@ from graphc.ir.dims import evaluate
 from graphc.ir.node import Node
 from graphc.ir.types import Array, shape_text
 from graphc.kernel.entry import Binding
-from graphc.kernel.memory import ALIGNMENT
 from graphc.lang.source import user_location
-from graphc.runtime.caller import Caller
+from graphc.runtime.caller import Caller, aligned
 from graphc.runtime.gate import Call, Gate
 
 
@@ -70,7 +68,7 @@ class _Work:
         caller.check(dims)
         shapes = [tuple(evaluate(d, dims) for d in n.type.shape) for n in caller.graph.outputs]
         if out is None:
-            self.results = [_aligned(s, d) for s, d in zip(shapes, caller.output_dtypes, strict=True)]
+            self.results = [aligned(s, d) for s, d in zip(shapes, caller.output_dtypes, strict=True)]
         else:
             self.results = _outputs(caller, out, shapes)
         self.answer = self.results[0] if caller.single else tuple(self.results)
@@ -142,14 +140,6 @@ class _Work:
                         why="the call updates the parameter in place, while it still reads the argument",
                         fix=f"bind a copy of {name}",
                     )
-
-
-def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """A new array that begins with a cache line: vectors across two lines take almost twice the time to write."""
-    size = dtype.itemsize * math.prod(shape)
-    room = np.empty(size + ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % ALIGNMENT
-    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def _inputs(caller: Caller, args: Sequence[object], kwargs: Mapping[str, object]) -> list[Array]:

@@ -12,6 +12,7 @@ array([2., 4.])
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 import weakref
@@ -19,6 +20,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +75,14 @@ def address(a: Array) -> int:
         return ctypes.addressof(ctypes.c_char.from_buffer(a))  # type: ignore[arg-type]
     except (TypeError, ValueError):  # read-only, or empty
         return int(a.ctypes.data)
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A new array that begins with a cache line: vectors across two lines take almost twice the time to write."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 class Caller:
