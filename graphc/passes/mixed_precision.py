@@ -11,11 +11,14 @@
 It is asked for by `gc.compile(..., precision="bf16")` and runs after all other passes, so the products of the
 gradients are rounded as well.  Rounding an operand changes it by at most 2^-8 of itself, so
 
-    |error of Σ a·b| ≤ (2^-7 + 2^-16 + k·2^-23)·Σ|a·b| + k·2^-126·(1 + max|a| + max|b|)
+    |error of Σ a·b| ≤ (2^-7 + 2^-16 + k·2^-23)·Σ|a·b| + k·2^-125·(1 + max|a| + max|b|)
 
 for k terms; the last part is for numbers below 2^-126, which are taken for 0.  Two operands halve the memory that
 is read and, where the machine has an instruction for pairs, the arithmetic; but what is no constant must be rounded
 first.  A product of which each element is used a few times only is left as it is.
+
+Sources: the format is that of S. Wang, P. Kanwar, BFloat16: the secret to high performance on Cloud TPUs (2019); the
+bound is N. J. Higham's for sums of products, Accuracy and Stability of Numerical Algorithms (2002), section 3.1.
 
 >>> from graphc.lang.tensor import input
 >>> x, w = input("x", (64, 784), "float32"), input("w", (784, 256), "float32")

@@ -76,8 +76,9 @@ def compile(
     `precision="bf16"` lets products of float32 arrays (matrix products and convolutions, and those of their
     gradients) round their operands to bfloat16, of 8 significant bits; sums, and all else, stay in float32.  Weights
     that are constants are stored so, in half the memory.  Of k terms a sum Σ a·b then has an error of at most
-    (2^-7 + 2^-16 + k·2^-23)·Σ|a·b| + k·2^-126·(1 + max|a| + max|b|); from 2^128 - 2^119 on an operand is infinite.
-    Products that would not be faster for it stay as they are; `fn.log` tells which ones are rounded.
+    (2^-7 + 2^-16 + k·2^-23)·Σ|a·b| + k·2^-125·(1 + max|a| + max|b|); from 2^128 - 2^119 on an operand is infinite.
+    Products that would not be faster for it stay as they are; `fn.log` tells which ones are rounded.  On CPUs that
+    have no instruction for pairs of bfloat16 (AVX512-BF16) only what waits for memory is faster.
 
     `winograd=True` lets 3×3 convolutions of float32 images be computed in tiles, with up to four times fewer
     multiplications, where that is estimated to be faster: many channels, strides and dilations of 1, one group.  An

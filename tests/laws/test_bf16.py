@@ -187,6 +187,22 @@ def test_nan_and_infinity_pass_and_what_is_too_small_is_zero(backend: str) -> No
     assert np.isfinite(a[5]).all(), "the operand itself rounds to infinity"
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_near_the_smallest_numbers_is_within_the_bound(backend: str) -> None:
+    x, w = gc.input("x", (8, 33), "float32"), gc.input("w", (33, 40), "float32")
+    fn = compiled([x, w], [x @ w], backend)
+    rng = np.random.default_rng(9)
+    for low, high in ((-130, -50), (-75, -55), (-126, -100)):
+        a, b = (
+            np.ldexp(rng.standard_normal(s), rng.integers(low, high, s)).astype(np.float32)
+            for s in ((8, 33), (33, 40))
+        )
+        wide = a.astype(np.float64), b.astype(np.float64)
+        bound = (2**-7 + 2**-16 + 33 * 2**-23) * (abs(wide[0]) @ abs(wide[1]))
+        bound += 33 * 2.0**-125 * (1 + abs(a).max() + abs(b).max())
+        assert (np.abs(fn(a, b)[0] - wide[0] @ wide[1]) <= bound).all()
+
+
 @pytest.mark.parametrize("dtype", ["float64", "int32", "int64"])
 def test_other_dtypes_are_left_alone(dtype: str) -> None:
     x, w = gc.input("x", (9, 30), dtype), gc.input("w", (30, 40), dtype)
