@@ -46,24 +46,20 @@ declare double @llvm.fabs.f64(double)
 ; The address of an argument's data; null where it does not fit.  `room` takes a number in another precision.
 define internal ptr @argument(ptr %input, ptr %value, ptr %room) alwaysinline {
 start:
-  %type.at = getelementptr %Number, ptr %value, i64 0, i32 1
-  %type = load ptr, ptr %type.at
+  %type = field ptr, %Number, ptr %value, 0, 1
   %is.array = icmp eq ptr %type, @PyArray_Type
   br i1 %is.array, label %array, label %number
 
 array:
   %descr.wanted = load ptr, ptr %input
-  %descr.at = getelementptr %Array, ptr %value, i64 0, i32 7
-  %descr = load ptr, ptr %descr.at
+  %descr = field ptr, %Array, ptr %value, 0, 7
   %descr.fits = icmp eq ptr %descr, %descr.wanted
-  %rank.wanted.at = getelementptr %Input, ptr %input, i64 0, i32 1
-  %rank.wanted = load i64, ptr %rank.wanted.at
+  %rank.wanted = field i64, %Input, ptr %input, 0, 1
   %rank.at = getelementptr %Array, ptr %value, i64 0, i32 3
   %rank.small = load i32, ptr %rank.at
   %rank = sext i32 %rank.small to i64
   %rank.fits = icmp eq i64 %rank, %rank.wanted
-  %flags.at = getelementptr %Array, ptr %value, i64 0, i32 8
-  %flags = load i32, ptr %flags.at
+  %flags = field i32, %Array, ptr %value, 0, 8
   %plain = and i32 %flags, 257  ; C_CONTIGUOUS | ALIGNED
   %flags.fit = icmp eq i32 %plain, 257
   %fits.a = and i1 %descr.fits, %rank.fits
@@ -71,10 +67,8 @@ array:
   br i1 %fits.b, label %shape, label %misfit
 
 shape:
-  %wanted.at = getelementptr %Input, ptr %input, i64 0, i32 2
-  %wanted = load ptr, ptr %wanted.at
-  %sizes.at = getelementptr %Array, ptr %value, i64 0, i32 4
-  %sizes = load ptr, ptr %sizes.at
+  %wanted = field ptr, %Input, ptr %input, 0, 2
+  %sizes = field ptr, %Array, ptr %value, 0, 4
   br label %axes
 
 axes:
@@ -95,20 +89,17 @@ axis.equal:
   br label %axes
 
 array.fits:
-  %data.at = getelementptr %Array, ptr %value, i64 0, i32 2
-  %data = load ptr, ptr %data.at
+  %data = field ptr, %Array, ptr %value, 0, 2
   ret ptr %data
 
 number:  ; a NumPy scalar, or a float
   %held = getelementptr %Number, ptr %value, i64 0, i32 2
-  %scalar.at = getelementptr %Input, ptr %input, i64 0, i32 4
-  %scalar = load ptr, ptr %scalar.at
+  %scalar = field ptr, %Input, ptr %input, 0, 4
   %is.scalar = icmp eq ptr %type, %scalar
   br i1 %is.scalar, label %in.place, label %float
 
 float:
-  %bytes.at = getelementptr %Input, ptr %input, i64 0, i32 5
-  %bytes = load i64, ptr %bytes.at
+  %bytes = field i64, %Input, ptr %input, 0, 5
   %is.float = icmp eq ptr %type, @PyFloat_Type
   %is.int = icmp eq ptr %type, @PyLong_Type
   %kind.int = select i1 %is.int, i64 %bytes, i64 0
@@ -180,8 +171,7 @@ each:
 compare:
   %a.at = getelementptr [2 x ptr], ptr %given, i64 %k
   %a = load ptr, ptr %a.at
-  %size.at = getelementptr %Input, ptr %inputs, i64 %k, i32 6
-  %size = load i64, ptr %size.at
+  %size = field i64, %Input, ptr %inputs, %k, 6
   %a.end = getelementptr i8, ptr %a, i64 %size
   %below = icmp ult ptr %a, %end
   %above = icmp ult ptr %first, %a.end
@@ -206,8 +196,7 @@ define internal ptr @result(ptr %output) alwaysinline {
   %rank.at = getelementptr %Output, ptr %output, i64 0, i32 1
   %rank.wide = load i64, ptr %rank.at
   %rank = trunc i64 %rank.wide to i32
-  %shape.at = getelementptr %Output, ptr %output, i64 0, i32 2
-  %shape = load ptr, ptr %shape.at
+  %shape = field ptr, %Output, ptr %output, 0, 2
   %array = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %descr, i32 %rank, ptr %shape,
                                       ptr null, ptr null, i32 0, ptr null)
   ret ptr %array

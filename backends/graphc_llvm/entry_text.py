@@ -30,14 +30,14 @@ True
 from __future__ import annotations
 
 from graphc_llvm.entry_parts import PARTS
+from graphc_llvm.fields import expanded
 
 CALL = """
 define ptr @graphc_entry(ptr %self, ptr %args, i64 %nargs, ptr %names) {
 start:
   %holder = call ptr @PyList_GetItem(ptr %self, i64 0)
   %array = call ptr @PyTuple_GetItem(ptr %holder, i64 0)
-  %plan.at = getelementptr %Array, ptr %array, i64 0, i32 2
-  %plan = load ptr, ptr %plan.at
+  %plan = field ptr, %Array, ptr %array, 0, 2
   %inputs.count = load i64, ptr %plan
   %as.many = icmp eq i64 %nargs, %inputs.count
   %unnamed = icmp eq ptr %names, null
@@ -57,8 +57,7 @@ paced.start:
 
 look:
   %limit = phi i64 [ 0, %pace ], [ %limit.now, %paced.start ]
-  %inputs.at = getelementptr %Plan, ptr %plan, i64 0, i32 9
-  %inputs = load ptr, ptr %inputs.at
+  %inputs = field ptr, %Plan, ptr %plan, 0, 9
   %given = alloca [2 x ptr], i64 %inputs.count
   br label %arguments
 
@@ -83,10 +82,8 @@ argument.fits:
   br label %arguments
 
 arguments.fit:
-  %params.count.at = getelementptr %Plan, ptr %plan, i64 0, i32 2
-  %params.count = load i64, ptr %params.count.at
-  %params.at = getelementptr %Plan, ptr %plan, i64 0, i32 11
-  %params = load ptr, ptr %params.at
+  %params.count = field i64, %Plan, ptr %plan, 0, 2
+  %params = field ptr, %Plan, ptr %plan, 0, 11
   br label %params.each
 
 params.each:
@@ -98,20 +95,17 @@ param:
   %cell.at = getelementptr %Param, ptr %params, i64 %p
   %cell = load ptr, ptr %cell.at
   %held = load ptr, ptr %cell
-  %known.at = getelementptr %Param, ptr %params, i64 %p, i32 1
-  %known = load ptr, ptr %known.at
+  %known = field ptr, %Param, ptr %params, %p, 1
   %replaced = icmp ne ptr %held, %known
   br i1 %replaced, label %slow, label %param.same
 
 param.same:
-  %param.bytes.at = getelementptr %Param, ptr %params, i64 %p, i32 3
-  %param.bytes = load i64, ptr %param.bytes.at
+  %param.bytes = field i64, %Param, ptr %params, %p, 3
   %updated = icmp ne i64 %param.bytes, 0
   br i1 %updated, label %param.updated, label %param.fits
 
 param.updated:
-  %param.data.at = getelementptr %Array, ptr %known, i64 0, i32 2
-  %param.data = load ptr, ptr %param.data.at
+  %param.data = field ptr, %Array, ptr %known, 0, 2
   %shared = call i1 @overlap(ptr %inputs, i64 %inputs.count, ptr %given, ptr %param.data, i64 %param.bytes)
   br i1 %shared, label %slow, label %param.fits
 
@@ -121,13 +115,10 @@ param.fits:
 
 allocate:
   call void @Py_IncRef(ptr %holder)  ; another call may put a new plan into the list
-  %outputs.count.at = getelementptr %Plan, ptr %plan, i64 0, i32 1
-  %outputs.count = load i64, ptr %outputs.count.at
-  %outputs.at = getelementptr %Plan, ptr %plan, i64 0, i32 10
-  %outputs = load ptr, ptr %outputs.at
+  %outputs.count = field i64, %Plan, ptr %plan, 0, 1
+  %outputs = field ptr, %Plan, ptr %plan, 0, 10
   %results = alloca ptr, i64 %outputs.count
-  %fixed.at = getelementptr %Plan, ptr %plan, i64 0, i32 4
-  %fixed = load ptr, ptr %fixed.at
+  %fixed = field ptr, %Plan, ptr %plan, 0, 4
   %is.fixed = icmp ne ptr %fixed, null
   br i1 %is.fixed, label %keep, label %fresh
 
@@ -136,8 +127,7 @@ keep:
   br label %allocated
 
 fresh:
-  %single.at = getelementptr %Plan, ptr %plan, i64 0, i32 5
-  %single = load i64, ptr %single.at
+  %single = field i64, %Plan, ptr %plan, 0, 5
   %is.single = icmp ne i64 %single, 0
   br i1 %is.single, label %one, label %several
 
@@ -176,8 +166,7 @@ tuple.drop:
 
 allocated:
   %answer = phi ptr [ %fixed, %keep ], [ %only, %one ], [ %tuple, %outputs.each ]
-  %long.at = getelementptr %Plan, ptr %plan, i64 0, i32 3
-  %long = load i64, ptr %long.at
+  %long = field i64, %Plan, ptr %plan, 0, 3
   %is.long = icmp ne i64 %long, 0
   br i1 %is.long, label %lock, label %fill
 
@@ -210,8 +199,7 @@ fill.inputs:
 fill.input:
   %i.address.at = getelementptr [2 x ptr], ptr %given, i64 %i
   %i.address = load ptr, ptr %i.address.at
-  %i.slot.at = getelementptr %Input, ptr %inputs, i64 %i, i32 3
-  %i.slot = load ptr, ptr %i.slot.at
+  %i.slot = field ptr, %Input, ptr %inputs, %i, 3
   store ptr %i.address, ptr %i.slot
   %i.next = add i64 %i, 1
   br label %fill.inputs
@@ -224,10 +212,8 @@ fill.outputs:
 fill.output:
   %j.result.at = getelementptr ptr, ptr %results, i64 %j
   %j.result = load ptr, ptr %j.result.at
-  %j.data.at = getelementptr %Array, ptr %j.result, i64 0, i32 2
-  %j.data = load ptr, ptr %j.data.at
-  %j.slot.at = getelementptr %Output, ptr %outputs, i64 %j, i32 3
-  %j.slot = load ptr, ptr %j.slot.at
+  %j.data = field ptr, %Array, ptr %j.result, 0, 2
+  %j.slot = field ptr, %Output, ptr %outputs, %j, 3
   store ptr %j.data, ptr %j.slot
   %j.next = add i64 %j, 1
   br label %fill.outputs
@@ -238,23 +224,17 @@ fill.params:
   br i1 %q.done, label %run, label %fill.param
 
 fill.param:
-  %q.array.at = getelementptr %Param, ptr %params, i64 %q, i32 1
-  %q.array = load ptr, ptr %q.array.at
-  %q.data.at = getelementptr %Array, ptr %q.array, i64 0, i32 2
-  %q.data = load ptr, ptr %q.data.at
-  %q.slot.at = getelementptr %Param, ptr %params, i64 %q, i32 2
-  %q.slot = load ptr, ptr %q.slot.at
+  %q.array = field ptr, %Param, ptr %params, %q, 1
+  %q.data = field ptr, %Array, ptr %q.array, 0, 2
+  %q.slot = field ptr, %Param, ptr %params, %q, 2
   store ptr %q.data, ptr %q.slot
   %q.next = add i64 %q, 1
   br label %fill.params
 
 run:
-  %code.at = getelementptr %Plan, ptr %plan, i64 0, i32 6
-  %code = load ptr, ptr %code.at
-  %table.at = getelementptr %Plan, ptr %plan, i64 0, i32 7
-  %table = load ptr, ptr %table.at
-  %dims.at = getelementptr %Plan, ptr %plan, i64 0, i32 8
-  %dims = load ptr, ptr %dims.at
+  %code = field ptr, %Plan, ptr %plan, 0, 6
+  %table = field ptr, %Plan, ptr %plan, 0, 7
+  %dims = field ptr, %Plan, ptr %plan, 0, 8
   br i1 %is.long, label %run.long, label %run.short
 
 run.short:
@@ -320,4 +300,4 @@ slow:
 }
 """
 
-TEXT = PARTS + CALL
+TEXT = expanded(PARTS + CALL)

@@ -24,9 +24,10 @@ import numpy as np
 
 from graphc.kernel.program import CodeCache
 from graphc.kernel.turns import Turns
+from graphc_llvm.fields import expanded
 from graphc_llvm.jit import Code
 
-TEXT = """
+TEXT = expanded("""
 %Plan = type { ptr, ptr, ptr, i64, i64, ptr, i64, i64 }
 %Input = type { ptr, i64, ptr, ptr }
 %Output = type { ptr, i64 }
@@ -85,12 +86,9 @@ done:
 define internal void @rows(ptr %input, ptr %order, i64 %first, i64 %size) #0 {
 start:
   %source = load ptr, ptr %input
-  %bytes.at = getelementptr %Input, ptr %input, i64 0, i32 1
-  %bytes = load i64, ptr %bytes.at
-  %room.at = getelementptr %Input, ptr %input, i64 0, i32 2
-  %room = load ptr, ptr %room.at
-  %slot.at = getelementptr %Input, ptr %input, i64 0, i32 3
-  %slot = load ptr, ptr %slot.at
+  %bytes = field i64, %Input, ptr %input, 0, 1
+  %room = field ptr, %Input, ptr %input, 0, 2
+  %slot = field ptr, %Input, ptr %input, 0, 3
   %in.place = icmp eq ptr %order, null
   br i1 %in.place, label %next, label %gather
 
@@ -128,20 +126,13 @@ done:
 define void @graphc_entry(ptr %plan, ptr %inputs) #0 {
 start:
   %code = load ptr, ptr %plan
-  %table.at = getelementptr %Plan, ptr %plan, i64 0, i32 1
-  %table = load ptr, ptr %table.at
-  %dims.at = getelementptr %Plan, ptr %plan, i64 0, i32 2
-  %dims = load ptr, ptr %dims.at
-  %turns.at = getelementptr %Plan, ptr %plan, i64 0, i32 3
-  %turns = load i64, ptr %turns.at
-  %size.at = getelementptr %Plan, ptr %plan, i64 0, i32 4
-  %size = load i64, ptr %size.at
-  %order.at = getelementptr %Plan, ptr %plan, i64 0, i32 5
-  %order = load ptr, ptr %order.at
-  %input.count.at = getelementptr %Plan, ptr %plan, i64 0, i32 6
-  %input.count = load i64, ptr %input.count.at
-  %output.count.at = getelementptr %Plan, ptr %plan, i64 0, i32 7
-  %output.count = load i64, ptr %output.count.at
+  %table = field ptr, %Plan, ptr %plan, 0, 1
+  %dims = field ptr, %Plan, ptr %plan, 0, 2
+  %turns = field i64, %Plan, ptr %plan, 0, 3
+  %size = field i64, %Plan, ptr %plan, 0, 4
+  %order = field ptr, %Plan, ptr %plan, 0, 5
+  %input.count = field i64, %Plan, ptr %plan, 0, 6
+  %output.count = field i64, %Plan, ptr %plan, 0, 7
   %outputs = getelementptr %Input, ptr %inputs, i64 %input.count
   br label %turn.test
 
@@ -177,8 +168,7 @@ output.test:
 output:
   %output.at = getelementptr %Output, ptr %outputs, i64 %m
   %slot = load ptr, ptr %output.at
-  %bytes.at = getelementptr %Output, ptr %outputs, i64 %m, i32 1
-  %bytes = load i64, ptr %bytes.at
+  %bytes = field i64, %Output, ptr %outputs, %m, 1
   %held = load ptr, ptr %slot
   %moved = getelementptr i8, ptr %held, i64 %bytes
   store ptr %moved, ptr %slot
@@ -195,7 +185,7 @@ done:
 
 ; A loop that copies stays one: the name of a library's function could not be linked.
 attributes #0 = { nounwind "no-builtins" }
-"""
+""")
 
 _LOOP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 _HEADER = 8  # words of a plan before its inputs
