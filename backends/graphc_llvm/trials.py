@@ -40,8 +40,8 @@ from graphc_llvm.nests import MEASURE
 BLOCK = 300e-6
 """Seconds of a block: long against a look at the clock, short against what the machine does in between."""
 
-ENOUGH = 6  # blocks that say something, of each schedule
-ROUNDS, LEAST_ROUNDS = 24, 2
+ENOUGH = 12  # blocks that say something, of each schedule
+ROUNDS, LEAST_ROUNDS = 36, 2
 IDLE = 0.02  # of a block: as long may this thread have waited
 SLOW = 1.5  # times the best one: a schedule that is so slow takes no further part
 BUILDING = 0.6  # of the time is for machine code, the rest for running it
