@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from graphc.ir.dims import Index
 from graphc.ir.types import DType
@@ -60,6 +61,10 @@ class _Team:
     several: str
     threads: str
     arguments: str
+
+
+_Made: TypeAlias = tuple[tuple[Call, tuple[Function, ...], int], list[str]]
+"""A call with its functions and its first scratch buffer, and of each function whether threads share it."""
 
 
 class EntryEmitter:
@@ -120,35 +125,35 @@ class EntryEmitter:
         ]
         if room := max((f.arguments for f, s in pairs if s), default=0):
             team = replace(team, arguments=w.alloca("i64", room, "args"))
-        following = iter(zip(calls, shared, strict=True))
-
-        def make(steps: Sequence[Step]) -> None:
-            for step in steps:
-                match step:
-                    case Call():
-                        (call, fs, scratch), who = next(following)
-                        for f, s in zip(fs, who, strict=True):
-                            self._make(w, ix, call, f, scratch, s, team)
-                    case Loop():
-                        extent = ix.uniform(terms(step.extent), step.var)
-                        with w.loop(step.var, "0", extent.text, guarded=True) as turn:
-                            ix.env[step.var] = Value(turn, DType.I64, 1, w.depth)
-                            make(step.body)
-                    case Branch():
-                        flag = self._flag(w, ix, step.flag, step.offset)
-                        with w.guard(flag, "then"):
-                            make(step.then)
-                        with w.guard(w.emit(f"xor i1 {flag}, true"), "else"):
-                            make(step.other)
-                    case Repeat():
-                        with w.repeat("while") as go_on:
-                            make(step.test)
-                            go_on(self._flag(w, ix, step.flag, 0))
-                            make(step.body)
-
-        make(steps)
+        self._steps(w, ix, steps, iter(zip(calls, shared, strict=True)), team)
         self.declared |= w.declarations
         return define(f"{head}(ptr %addresses, ptr %dims) #0", w)
+
+    def _steps(
+        self, w: Writer, ix: Indexer, steps: Sequence[Step], made: Iterator[_Made], team: _Team
+    ) -> None:
+        for step in steps:
+            match step:
+                case Call():
+                    (call, fs, scratch), who = next(made)
+                    for f, s in zip(fs, who, strict=True):
+                        self._make(w, ix, call, f, scratch, s, team)
+                case Loop():
+                    extent = ix.uniform(terms(step.extent), step.var)
+                    with w.loop(step.var, "0", extent.text, guarded=True) as turn:
+                        ix.env[step.var] = Value(turn, DType.I64, 1, w.depth)
+                        self._steps(w, ix, step.body, made, team)
+                case Branch():
+                    flag = self._flag(w, ix, step.flag, step.offset)
+                    with w.guard(flag, "then"):
+                        self._steps(w, ix, step.then, made, team)
+                    with w.guard(w.emit(f"xor i1 {flag}, true"), "else"):
+                        self._steps(w, ix, step.other, made, team)
+                case Repeat():
+                    with w.repeat("while") as go_on:
+                        self._steps(w, ix, step.test, made, team)
+                        go_on(self._flag(w, ix, step.flag, 0))
+                        self._steps(w, ix, step.body, made, team)
 
     def _shared(self, w: Writer, ix: Indexer, call: Call, f: Function, several: str) -> str:
         """Whether threads share a call: an `i1`, or "" where they never do."""

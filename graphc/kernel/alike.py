@@ -119,38 +119,46 @@ def _renamed(
     kernel: Kernel, name: str, title: Callable[[str], str], serves: Callable[[Nodes], Nodes]
 ) -> Kernel:
     """The kernel with its buffers and nodes replaced, which are asked for in the order of the text."""
-    buffers: dict[int, tuple[Buffer, Buffer]] = {}  # by identity, and the old one is kept alive
+    make = _Renaming(title, serves)
+    nodes = serves(kernel.nodes)
+    parameters = tuple(Parameter(make.buffer(p.buffer), p.access) for p in kernel.parameters)
+    return Kernel(name, parameters, make.body(kernel.body), nodes)
 
-    def buffer(b: Buffer) -> Buffer:
-        found = buffers.get(id(b))
+
+class _Renaming:
+    """Makes statements again.  (No closures: those that call themselves are garbage that only a collection finds,
+    with all that they hold, and there is none while a program is compiled.)"""
+
+    def __init__(self, title: Callable[[str], str], serves: Callable[[Nodes], Nodes]) -> None:
+        self._title, self._serves = title, serves
+        self._buffers: dict[int, tuple[Buffer, Buffer]] = {}  # by identity, and the old one is kept alive
+
+    def buffer(self, b: Buffer) -> Buffer:
+        found = self._buffers.get(id(b))
         if found is None:
-            found = buffers[id(b)] = (b, Buffer(title(b.name), b.dtype, b.shape, b.space))
+            found = self._buffers[id(b)] = (b, Buffer(self._title(b.name), b.dtype, b.shape, b.space))
         return found[1]
 
-    def body(stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-        return tuple(statement(s) for s in stmts)
+    def body(self, stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        return tuple([self.statement(s) for s in stmts])
 
-    def statement(s: Stmt) -> Stmt:
-        nodes = serves(s.nodes)
+    def statement(self, s: Stmt) -> Stmt:
+        nodes = self._serves(s.nodes)
         match s:
             case Load():
-                return Load(s.temp, buffer(s.buffer), s.index, nodes)
+                return Load(s.temp, self.buffer(s.buffer), s.index, nodes)
             case Let():
                 return Let(s.temp, s.prim, s.args, nodes)
             case Store():
-                return Store(buffer(s.buffer), s.index, s.value, nodes)
+                return Store(self.buffer(s.buffer), s.index, s.value, nodes)
             case Accumulate():
-                return Accumulate(buffer(s.buffer), s.index, s.op, s.args, nodes)
+                return Accumulate(self.buffer(s.buffer), s.index, s.op, s.args, nodes)
             case For():
-                return For(s.var, s.lo, s.hi, body(s.body), s.kind, s.lanes, nodes)
+                return For(s.var, s.lo, s.hi, self.body(s.body), s.kind, s.lanes, nodes)
             case Alloc():
-                return Alloc(buffer(s.buffer), nodes)
+                return Alloc(self.buffer(s.buffer), nodes)
             case LetIndex():
                 return LetIndex(s.temp, s.index, nodes)
-
-    nodes = serves(kernel.nodes)
-    parameters = tuple(Parameter(buffer(p.buffer), p.access) for p in kernel.parameters)
-    return Kernel(name, parameters, body(kernel.body), nodes)
 
 
 def _other_names(kernel: Kernel) -> Iterator[str]:

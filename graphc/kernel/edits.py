@@ -21,7 +21,7 @@ kernel k(x: f32[4] out)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -219,20 +219,19 @@ class Edit:
         first: tuple[Stmt, ...] = (),
     ) -> tuple[Kernel, Forward]:
         """The new kernel, with a loop replaced by statements and `first` put before everything."""
+        return self.finish(replace(self.kernel, body=first + self._replaced(self.kernel.body, old, new)))
 
-        def rebuild(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-            result: list[Stmt] = []
-            for s in body:
-                if s is old:
-                    result.extend(new)
-                elif isinstance(s, For):
-                    inner = rebuild(s.body)
-                    result.append(s if same(inner, s.body) else self.derive(replace(s, body=inner), s))
-                else:
-                    result.append(s)
-            return tuple(result)
-
-        return self.finish(replace(self.kernel, body=first + rebuild(self.kernel.body)))
+    def _replaced(self, body: tuple[Stmt, ...], old: For, new: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+        result: list[Stmt] = []
+        for s in body:
+            if s is old:
+                result.extend(new)
+            elif isinstance(s, For):
+                inner = self._replaced(s.body, old, new)
+                result.append(s if same(inner, s.body) else self.derive(replace(s, body=inner), s))
+            else:
+                result.append(s)
+        return tuple(result)
 
     def finish(self, new: Kernel) -> tuple[Kernel, Forward]:
         """The forward map to a kernel whose statements are old ones or derived ones."""
@@ -301,28 +300,30 @@ def rename_apart(kernel: Kernel) -> tuple[Kernel, Forward]:
     """
     edit = Edit(kernel, "rename apart")
     taken = {n for p in kernel.parameters for n in (p.buffer.name, *shape_names(p.buffer))}
+    return edit.finish(replace(kernel, body=_apart(edit, taken, kernel.body)))
 
-    def names_of(body: Iterable[Stmt]) -> list[str]:
-        return [n for s in walk(tuple(body)) for n in declared(s)]
 
-    def copy(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-        result: list[Stmt] = []
-        for s in body:
-            if isinstance(s, For):
-                own = names_of((s,))
-                if taken.intersection(own):
-                    (fresh,) = edit.duplicate((s,), {})
-                    assert isinstance(fresh, For)
-                    s, own = fresh, names_of((fresh,))
-                if len(set(own)) == len(own):
-                    taken.update(own)
-                else:
-                    taken.add(s.var)
-                    inner = copy(s.body)
-                    s = s if inner is s.body else edit.derive(replace(s, body=inner), s)
+def _apart(edit: Edit, taken: set[str], body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    """The statements with names that are not taken yet, and are now."""
+    result: list[Stmt] = []
+    for s in body:
+        if isinstance(s, For):
+            own = _names_of(s)
+            if taken.intersection(own):
+                (fresh,) = edit.duplicate((s,), {})
+                assert isinstance(fresh, For)
+                s, own = fresh, _names_of(fresh)
+            if len(set(own)) == len(own):
+                taken.update(own)
             else:
-                taken.update(declared(s))
-            result.append(s)
-        return body if same(result, body) else tuple(result)
+                taken.add(s.var)
+                inner = _apart(edit, taken, s.body)
+                s = s if inner is s.body else edit.derive(replace(s, body=inner), s)
+        else:
+            taken.update(declared(s))
+        result.append(s)
+    return body if same(result, body) else tuple(result)
 
-    return edit.finish(replace(kernel, body=copy(kernel.body)))
+
+def _names_of(loop: For) -> list[str]:
+    return [n for s in walk((loop,)) for n in declared(s)]

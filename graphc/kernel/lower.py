@@ -238,18 +238,13 @@ class Lowering:
         walk = self.walk if len(self.walk) == len(shape) else tuple(range(len(shape)))
         blocked = self._blocked(shape) if len(self.walk) == len(shape) else set()
         index: dict[int, Index] = {}
-
-        def enter(k: int) -> None:
-            if k == len(shape):
-                outside, self.loop_prefix = self.loop_prefix, "r"
-                body(tuple(index[a] for a in range(len(shape))))
-                self.loop_prefix = outside
-                return
-            with self.blocks(shape[walk[k]]) if walk[k] in blocked else self.loop(shape[walk[k]]) as i:
-                index[walk[k]] = i
-                enter(k + 1)
-
-        enter(0)
+        with ExitStack() as loops:
+            for a in walk:
+                at = self.blocks(shape[a]) if a in blocked else self.loop(shape[a])
+                index[a] = loops.enter_context(at)
+            outside, self.loop_prefix = self.loop_prefix, "r"
+            body(tuple(index[a] for a in range(len(shape))))
+            self.loop_prefix = outside
 
     def _tile(self) -> dict[int, int]:
         """The axes of the result that are walked in tiles, with the sizes of these: see `Op.written_out`."""
