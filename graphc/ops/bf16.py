@@ -21,6 +21,8 @@ import numpy as np
 
 from graphc.ir.types import Array
 
+_BLOCK = 1 << 14
+
 
 def rounded(x: Array) -> Array:
     """The upper half of each number, rounded, as the lower half of a u32."""
@@ -33,7 +35,16 @@ def rounded(x: Array) -> Array:
 
 def packed(first: Array, second: Array) -> Array:
     """The words of two arrays of f32."""
-    return np.asarray(rounded(first) | rounded(second) << np.uint32(16), np.uint32)
+    if np.ndim(first) == 0:
+        return np.asarray(rounded(first) | rounded(second) << np.uint32(16))
+    # In blocks, so that what lies between stays in the caches: weights may be a hundred million numbers.
+    found = np.empty(np.shape(first), np.uint32)
+    flags = ["external_loop", "buffered", "zerosize_ok"]
+    kinds = [["readonly"], ["readonly"], ["writeonly"]]
+    with np.nditer([first, second, found], flags, kinds, buffersize=_BLOCK) as blocks:  # type: ignore[arg-type]
+        for a, b, words in blocks:
+            words[...] = rounded(a) | rounded(b) << np.uint32(16)
+    return found
 
 
 def unpacked(words: Array) -> tuple[Array, Array]:

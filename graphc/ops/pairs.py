@@ -65,10 +65,12 @@ class Pairs(Op):
         return rf"\operatorname{{bf16}}({operands[0]})"
 
     def evaluate(self, dims: Mapping[str, int], *operands: Array) -> Array:
-        x = np.moveaxis(operands[0], self.axis, -1)
-        if x.shape[-1] % 2:
-            x = np.concatenate([x, np.zeros_like(x[..., :1])], axis=-1)
-        return np.ascontiguousarray(np.moveaxis(packed(x[..., 0::2], x[..., 1::2]), -1, self.axis))
+        (x,) = operands
+        before = (slice(None),) * self.axis
+        first, second = x[(*before, slice(0, None, 2))], x[(*before, slice(1, None, 2))]
+        if x.shape[self.axis] % 2:
+            second = np.concatenate([second, np.zeros_like(first[(*before, slice(1))])], axis=self.axis)
+        return packed(first, second)
 
     def nest(self, node: Node, b: LoopBuilder) -> None:
         (x,) = node.src
