@@ -121,6 +121,53 @@ def test_a_network_is_computed_in_tiles_from_one_layer_to_the_next() -> None:
         np.testing.assert_allclose(other(image), plain(image), rtol=0, atol=2e-5)
 
 
+def at_random(draw: np.random.Generator, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """A few layers around convolutions in tiles, and their filters: what reads and writes them in other orders."""
+    params: list[Tensor] = []
+
+    def conv(h: Tensor, out: int, **settings: int) -> Tensor:
+        shape = (out, int(h.shape[1]), 3, 3)
+        scale = float(np.prod(shape[1:])) ** -0.5
+        params.append(
+            gc.param(f"w{len(params)}", init=(scale * draw.standard_normal(shape)).astype("float32"))
+        )
+        return gc.conv2d(h, params[-1], **{"padding": 1, **settings})
+
+    def pooled(h: Tensor) -> Tensor:
+        return gc.max_pool2d(h, 2) if min(int(h.shape[2]), int(h.shape[3])) > 1 else h
+
+    h = gc.tanh(conv(x, 16))
+    for kind in draw.integers(6, size=2):
+        h = (
+            lambda h: gc.sin(conv(h, 20, padding=2) + 0.1),
+            lambda h: gc.sin(h + conv(h, int(h.shape[1]))),
+            lambda h: conv(pooled(h), 16),
+            lambda h: gc.concatenate([h, conv(h, 16)], 1),
+            lambda h: conv(conv(h, 32, stride=2), 16),
+            lambda h: conv(conv(h, 8)[:, :, ::-1], 16),
+        )[kind](h)
+    return h, params
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_networks_at_random_compute_the_same_in_tiles(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphc.passes.winograd.GAIN", 0.0)  # in tiles, whether that is faster or not
+    draw = np.random.default_rng(seed)
+    batch, given = [(1, 1), ("N", 3), (16, 16)][seed % 3]
+    x = gc.input("x", (batch, *(int(n) for n in draw.integers(2, 12, size=3))), "float32")
+    h, params = at_random(draw, x)
+    outputs = (
+        gc.freeze([h, gc.mean(h, (2, 3))]) if seed < 3 else [h, *gc.grad(gc.sum(gc.sin(h)), [x, *params])]
+    )
+    image = draw.standard_normal((given, *(int(d) for d in x.shape[1:]))).astype("float32")
+    fast = gc.compile([x], outputs, winograd=True, cache=False, threads=1 + seed % 2)
+    assert fast.log.counts()["winograd"] >= 2
+    first, again, plain = fast(image), fast(image), gc.compile([x], outputs, backend="reference")(image)
+    for got, same, wanted in zip(first, again, plain, strict=True):
+        np.testing.assert_array_equal(got, same)
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4 * float(np.abs(wanted).max()))
+
+
 @pytest.mark.parametrize("backend", ["reference", "llvm"])
 @pytest.mark.parametrize("tile", POINTS)
 def test_images_lie_innermost_where_there_are_many_and_filters_change(tile: int, backend: str) -> None:
