@@ -11,6 +11,7 @@ import math
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from graphc.ops import bf16
 from graphc.ops.pairs import Pairs
 from graphc.passes import mixed_precision
 from graphc.runtime.function import Function
+from graphc.runtime.kept import KeptFunction
 
 BACKENDS = ["reference", "interpreter", "llvm"]
 if platform.machine() == "x86_64":
@@ -343,3 +345,17 @@ def test_convolutions_of_pairs_are_not_in_tiles_as_well() -> None:
     )
     error = np.abs(both(a.astype(np.float32))[0] - exact)
     assert (error <= (2**-7 + 2**-16 + 576 * 2**-23) * sums).all()
+
+
+def test_the_cache_tells_precisions_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path))
+    x, w = gc.input("x", (4, 64), "float32"), np.random.default_rng(10).standard_normal((64, 48))
+    y, a = x @ gc.const(w.astype(np.float32)), np.ones((4, 64), np.float32)
+    made = {p: gc.compile([x], y, precision=p)(a) for p in ("bf16", "full")}
+    assert (made["bf16"] != made["full"]).any()
+    for precision, first in made.items():
+        again = gc.compile([x], y, precision=precision)
+        assert isinstance(again, KeptFunction)
+        np.testing.assert_array_equal(again(a), first)
+        assert rounded_products(again) == (precision == "bf16")
