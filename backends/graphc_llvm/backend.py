@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +28,7 @@ from graphc_llvm.executable import LLVMExecutable
 from graphc_llvm.jit import Code, cache_key
 from graphc_llvm.kept import KeptExecutable, Lowered, about
 from graphc_llvm.machine import host_features, host_machine, vector_unit
+from graphc_llvm.module import Module
 from graphc_llvm.pieces import Pieces
 from graphc_llvm.threads import runtime, usable_threads
 
@@ -136,10 +137,27 @@ def _built(
     with Pieces(cache, beside=machine.threads > 1) as pieces:
         scheduled, steps, module = lower_for(program, fast, machine, spent, decisions, pieces.take)
         start = perf_counter()
-        code = pieces.code(module)
-    made = LLVMExecutable(scheduled, module, code, machine.threads, steps, cache)
+        code = pieces.code(_Text(scheduled, fast, machine))
+    held = Module((), "@GOMP_parallel" if module.shared else "", module.scratch)  # without the texts
+    made = LLVMExecutable(scheduled, held, code, machine.threads, steps, cache)
     made.seconds = spent | {"object": perf_counter() - start}
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The text of a program's module, which is megabytes: emitted again when somebody asks for it."""
+
+    scheduled: Program
+    fast: bool
+    machine: Machine
+
+    def __str__(self) -> str:
+        from graphc_llvm.emit import emit
+
+        m = self.machine
+        bits = 8 * m.vector_bytes
+        return str(emit(self.scheduled, fast=self.fast, threads=m.threads, vector_bits=bits, bf16=m.bf16))
 
 
 def _read(held: Mapping[str, Any]) -> Decisions:
