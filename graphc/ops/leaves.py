@@ -99,7 +99,7 @@ class Const(Op):
         array = np.array(value, dtype=kind.numpy, order="C")
         array.flags.writeable = False
         content = hashlib.blake2b(f"{array.dtype}{array.shape}".encode(), digest_size=10)
-        content.update(array)  # as it lies there: a copy of large weights would cost as much again
+        content.update(array.data)  # as it lies there: a copy of large weights would cost as much again
         return Const(array, content.hexdigest())
 
     def __eq__(self, other: object) -> bool:
