@@ -66,7 +66,9 @@ def environment(threads: int, folder: str) -> dict[str, str]:
     }
     if threads == 1:
         variables["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    return {k: v for k, v in os.environ.items() if k != "GRAPHC_THREADS"} | variables
+    # All find their modules compiled to bytecode, as after an installation; the first process makes graphc's.
+    dropped = ("GRAPHC_THREADS", "PYTHONDONTWRITEBYTECODE")
+    return {k: v for k, v in os.environ.items() if k not in dropped} | variables
 
 
 def in_child(name: str, threads: int, arguments: argparse.Namespace) -> Result | str:
