@@ -3,7 +3,7 @@
 | element of lane l        | load                                   | store                                  |
 |--------------------------|----------------------------------------|----------------------------------------|
 | p[l]                     | one vector load (masked if need be)    | one vector store (masked if need be)   |
-| p[l], of 10 lanes        | a masked vector load                   | a vector of 8 lanes, and one of 2      |
+| p[l], of 10 lanes        | the same, or 8 lanes and 2 as well     | a vector of 8 lanes, and one of 2      |
 | p[-l]                    | one vector load, reversed              | lane by lane                           |
 | p[2*l]                   | two vector loads and a shuffle (unless | lane by lane                           |
 |                          | some lanes are masked)                 |                                        |
@@ -21,6 +21,7 @@ from graphc_llvm.emit_index import Affine, Indexer
 from graphc_llvm.primitives import combine
 from graphc_llvm.writer import MEMORY, Value, Writer, mangled, memory_type, splatted, type_of
 
+REGISTER = 64  # bytes of the widest vector register
 FEW = 2
 """Stores that are better than a masked one, which takes as long as the whole vector where it lies across lines."""
 
@@ -106,8 +107,11 @@ def load(w: Writer, ix: Indexer, place: Place, lanes: Lanes, hint: str) -> str:
     dtype, n = place.dtype, lanes.count
     stride = place.offset.constant_stride
     if stride == 1 and not _alone(place, lanes):
-        pointer, _ = ix.pointer(place.base, dtype, place.offset)
+        pointer, depth = ix.pointer(place.base, dtype, place.offset)
         mask = "" if place.padded else lanes.mask_value if lanes.mask else ""
+        blocks = _blocks(lanes.known) if mask and lanes.known is not None else []
+        if len(blocks) == FEW and blocks[0][1] * dtype.size % REGISTER == 0:
+            return _load_blocks(w, dtype, n, (pointer, depth), blocks, hint)
         return _load_vector(w, dtype, n, pointer, mask, hint)
     if stride == -1 and not lanes.mask:
         pointer, depth = ix.pointer(place.base, dtype, place.offset)
@@ -198,6 +202,26 @@ def store(w: Writer, ix: Indexer, place: Place, value: Value, lanes: Lanes) -> N
             name, "void", f"{t} {vector}", f"<{n} x ptr> {pointers}", f"i32 {dtype.size}", lanes.mask_value
         )
     )
+
+
+def _load_blocks(
+    w: Writer, dtype: DType, n: int, pointer: tuple[str, int], blocks: list[tuple[int, int]], hint: str
+) -> str:
+    """Two blocks of lanes, the second one in a register of its own; zeros in the surplus lanes."""
+    (_, size), (start, rest) = blocks
+    t, small = memory_type(dtype, size), memory_type(dtype, rest)
+    first = w.emit(f"load {t}, ptr {pointer[0]}, align {dtype.size}", hint)
+    at = w.pure(f"getelementptr {MEMORY[dtype]}, ptr {pointer[0]}, i64 {start}", pointer[1], "p")
+    second = w.emit(f"load {small}, ptr {at}, align {dtype.size}", hint)
+    if rest == 1:
+        wide = w.emit(f"insertelement {t} zeroinitializer, {small} {second}, i64 0")
+    else:
+        order = f"{_span(0, rest)}, " + ", ".join([f"i32 {rest}"] * (size - rest))
+        wide = w.emit(f"shufflevector {small} {second}, {small} zeroinitializer, <{size} x i32> <{order}>")
+    # The lanes after both, where there are any, are zeros too: all but `rest` of the second vector are.
+    order = ", ".join(f"i32 {min(k, 2 * size - 1)}" for k in range(n))
+    whole = w.emit(f"shufflevector {t} {first}, {t} {wide}, <{n} x i32> <{order}>", hint)
+    return _from_memory(w, dtype, n, whole, hint)
 
 
 def _blocks(count: int) -> list[tuple[int, int]]:

@@ -31,10 +31,12 @@ from typing import TYPE_CHECKING
 
 from graphc.ir.dims import Index, names
 from graphc.kernel.edits import ScheduleError
-from graphc.kernel.ir import Alloc, For, Load, Store, walk
+from graphc.kernel.interleave import interleave
+from graphc.kernel.ir import Accumulate, Alloc, For, Load, Store, walk
 from graphc.kernel.schedule import cut, reorder, split, unroll, vectorize
 from graphc.kernel.staging import stage, stage_store
 from graphc.kernel.tiling import fission, vector_reduction
+from graphc_llvm.costs import FMA_LATENCY
 from graphc_llvm.nests import Nest, Plan, heavy, masked_lanes, panel_bytes, step, tile_sizes, unit_lanes
 from graphc_llvm.order import cheapest_order
 
@@ -168,6 +170,8 @@ class Tiling:
         parts = self._parted(vectors)
         top = [parts.get(v, v) for v in top]
         done = {*vectors, *top}
+        if vector is not None and not unrolled:
+            self._in_turns(vectors)
         for u in reversed(unrolled):
             top = list(self._distribute(u, done))
             done.update(top)
@@ -190,6 +194,28 @@ class Tiling:
                 vectors |= {part: self._masked(extent) for part, extent in blocks}
                 found[var] = s.parent(blocks[0][0]) or blocks[0][0]
         return found
+
+    def _in_turns(self, vectors: dict[str, int]) -> None:
+        """Let additions of several turns of a reduction be under way, where it has fewer vectors than one takes."""
+        s = self.s
+        if [len(c.loops) for c in self.nest.chains] != [1]:
+            return
+        for var, lanes in list(vectors.items()):
+            around = s.parent(var)
+            if around is None or not any(isinstance(t, Accumulate) for t in s.loop(var).body):
+                continue
+            extent = s.loop(around).extent
+            turns = min(FMA_LATENCY // -(-lanes // self.unit), extent // 4) if isinstance(extent, int) else 1
+            if turns < 2:
+                continue
+            before = {f.var for f in walk(s.kernel.body) if isinstance(f, For)}
+            if s.attempt(lambda r=around, n=turns: self._turns(r, n)):  # type: ignore[misc]
+                del vectors[var]
+                new = [f for f in walk(s.kernel.body) if isinstance(f, For) and f.var not in before]
+                vectors |= {f.var: lanes for f in new if not any(isinstance(t, For) for t in f.body)}
+
+    def _turns(self, loop: str, turns: int) -> None:
+        self.s.do(interleave, loop, turns)
 
     def _vector(self, var: str, lanes: int) -> bool:
         """Make a vector of a loop, if that is legal: a statement that data direct stays scalar."""

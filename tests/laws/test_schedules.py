@@ -281,6 +281,7 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
     "atb": lambda: contraction("i j", "i:23 j:M", "k:N", "k i", "k j", A="N 23", B="N M", out="23 M"),
     "matvec": lambda: contraction("i", "i:N", "k:M", "i k", "k", A="N M", B="M", out="N"),
     "vecmat": lambda: contraction("j", "j:M", "k:N", "k", "k j", A="N", B="N M", out="M"),
+    "vecmat_10": lambda: contraction("j", "j:10", "k:39", "k", "k j", A="39", B="39 10", out="10"),
     "vecmat_wide": lambda: contraction(
         "j", "j:130", "k:N", "k", "k j", then="exp", A="N", B="N 130", out="130"
     ),
@@ -385,6 +386,15 @@ def test_what_needs_many_registers_takes_parts_of_a_wide_vector() -> None:
     loops = [s for s in walk(new.body) if isinstance(s, For) and s.kind is Kind.VECTOR]
     heavy = [s for s in loops if any(isinstance(t, Let) and t.prim == "exp" for t in s.body)]
     assert {s.lanes for s in heavy} == {32, 2} and max(s.lanes for s in loops) >= 64, str(new)
+
+
+def test_sums_in_few_registers_take_turns() -> None:
+    """An addition waits for the one before it: four of them are under way at once."""
+    new, steps = scheduled("vecmat_10", "avx512")
+    assert any(re.fullmatch(r"interleave \w+ 4", s) for s in steps)
+    sums = [s for s in walk(new.body) if isinstance(s, Accumulate) and s.op == "fma"]
+    assert len(sums) == 5 and len({s.buffer.name for s in sums}) == 4, str(new)
+    assert not any(s.startswith("interleave") for s in scheduled("vecmat_wide", "avx512")[1])
 
 
 def test_schedules_are_the_same_in_every_run() -> None:

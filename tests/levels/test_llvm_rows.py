@@ -36,16 +36,18 @@ def test_only_temporaries_are_written_behind_their_last_element() -> None:
         )
 
 
-@pytest.mark.parametrize("extent", [1, 2, 3, 5, 6, 7, 10, 11, 12, 15, 16])
-def test_few_lanes_are_stored_in_blocks(extent: int) -> None:
-    x, y, t = Buffer("x", F32, (19,)), Buffer("y", F32, (19,)), Temp("t", F32)
-    copy = vector("i", 0, extent, Load(t, x, (2 + i,)), Store(y, (1 + i,), t))
+@pytest.mark.parametrize("extent", [1, 2, 3, 5, 6, 7, 10, 11, 12, 15, 16, 17, 18, 20, 21, 24, 31])
+def test_few_lanes_are_moved_in_blocks(extent: int) -> None:
+    size, lanes = extent + 3, 16 if extent <= 16 else 32
+    x, y, t = Buffer("x", F32, (size,)), Buffer("y", F32, (size,)), Temp("t", F32)
+    copy = vector("i", 0, extent, Load(t, x, (2 + i,)), Store(y, (1 + i,), t), lanes=lanes)
     program = program_of(Kernel("copy", (Parameter(x, "in"), Parameter(y, "inout")), (copy,)))
-    data, old = np.arange(19, dtype=np.float32), -np.arange(19, dtype=np.float32)
+    data, old = np.arange(size, dtype=np.float32), -np.arange(size, dtype=np.float32)
     found = run(program, {"x": data, "y": old}, {})["y"]
     np.testing.assert_array_equal(found, [*old[:1], *data[2 : 2 + extent], *old[1 + extent :]])
     blocks = extent.bit_count() <= 2
     assert ("llvm.masked.store" in str(emit(program))) != blocks
+    assert ("llvm.masked.load" in str(emit(program))) != (extent == 1 or (blocks and extent > 15))
 
 
 @pytest.mark.parametrize("start", [0, 3, 9])
