@@ -51,6 +51,7 @@ MISS = 3.0  # cycles a lane, where each lane is in a cache line of its own
 SCATTER = 1.8  # times what loading takes, where lanes are stored apart
 CODE = 0.002  # of a score, for each vector instruction of a tile,
 BRIEF = 1e6  # in kernels of so many cycles; less in longer ones
+APART = 1e-4  # of a score, for an access whose elements are as far apart as can be
 FORK = 10_000  # of all threads together, for one more loop that they share: a microsecond or more
 NEAR = 8  # elements between lanes, such that several are in one cache line
 PACKING = 2.2  # cycles an element, where it moves to other neighbours
@@ -133,7 +134,12 @@ class Costs:
             written *= 2
         cost = sum(self.cycles(plan, env) / ideal for env, ideal in zip(self.envs, self.ideals, strict=True))
         code = CODE * written * plan.lanes / self.unit * min(1.0, BRIEF / self.ideals[0])
-        return cost + code + self._forks(plan) * FORK / self.ideals[0]
+        return cost + code + self._forks(plan) * FORK / self.ideals[0] + APART * self._apart(plan)
+
+    def _apart(self, plan: Plan) -> float:
+        """How far apart the elements of a tile lie, at most 1 an access: of equal tiles that of neighbours is best."""
+        every = [t for part in (*self.chains, self.around) for t in part]
+        return sum(min(abs(t.moves(v)), IRREGULAR) / IRREGULAR for t in every for v, _ in plan.tile)
 
     def _forks(self, plan: Plan) -> int:
         """The loops of their own that threads share as well: copies, rows and columns that are left over."""
