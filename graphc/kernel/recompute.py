@@ -46,6 +46,9 @@ SMALL = 1 << 12
 BYTES_A_FLOP = 0.5
 """Where a call moves more for each operation, memory is what it waits for."""
 
+MOVED = 4.0
+"""Bytes that a call may move for each one that is not kept: a pool reads many for a few."""
+
 SHARE = 0.04
 """Of the time of all calls."""
 
@@ -130,7 +133,8 @@ class _Gaps:
         outputs = [p for p in call.kernel.parameters if p.access != "in"]
         if len(outputs) != 1 or self.written.get(k) != [made] or call.offsets:
             return False
-        if evaluate(call.flops, self.dims) * BYTES_A_FLOP > evaluate(call.traffic, self.dims):
+        traffic = evaluate(call.traffic, self.dims)
+        if traffic < BYTES_A_FLOP * evaluate(call.flops, self.dims) or traffic > MOVED * self.size[k]:
             return False
         return all(self._is_there(x, made, after) for x in call.arguments if x != k)
 

@@ -30,6 +30,7 @@ from graphc.ops.elementwise import Cast, constant_like, elementwise
 from graphc.ops.leaves import Const, Extent, Input
 from graphc.ops.reduce import Kind, Reduce
 from graphc.ops.views import Concat, Expand, Pad, Reshape, Slice, Transpose
+from graphc.ops.window import WindowScatter
 from graphc.passes.equation import has_reduction
 from graphc.passes.pattern import Call, Constant, Match, Pattern, Reduction, Spread, Viewed, Wild, build
 from graphc.passes.rewrite import Rule
@@ -212,6 +213,18 @@ def _spread_conv(strides: tuple[int, int]) -> Node:
     return node(Conv((1, 1), (1, 1)), _spread(x, strides, (1, 0), (2, 1)), w)
 
 
+def _unpooled(strides: tuple[int, int], *counts: int) -> Node:
+    """The gradient of a max pooling, of windows that lie side by side or overlap."""
+    return node(WindowScatter((2, 2), strides), leaf("x", (N, 2, 6, 5)), leaf("u", (N, 2, *counts)))
+
+
+def _unpooled_where_positive(strides: tuple[int, int], *counts: int) -> Node:
+    """The gradient of a ReLU below a max pooling."""
+    made = _unpooled(strides, *counts)
+    x = made.src[0]
+    return elementwise("where", elementwise("less", constant_like(0.0, x), x), made, constant_like(0.0, made))
+
+
 def _interleaved(strides: tuple[int, int]) -> Node:
     """Filters that take turns along both axes."""
     s, t = strides
@@ -279,6 +292,14 @@ STRUCTURAL: Mapping[str, Callable[[], list[Node]]] = {
         cut(padded(FIXED, (2, 1), (3, 4), (0, 0), 7.0), (1, 0), (1, 1), 6, 9),
         cut(padded(A, (0, 4), (0, 4), (0, 0)), (0, 4), (1, 1), N, 4),
         cut(padded(FIXED, (2, 2), (2, 2), (0, 0), 1.0), (2, 2), (1, 1), 4, 6),
+    ],
+    "relu-of-unpool": lambda: [
+        _unpooled_where_positive((2, 2), 3, 2),
+        _unpooled_where_positive((1, 1), 5, 4),
+    ],
+    "sum-of-unpool": lambda: [
+        reduced("sum", _unpooled((2, 2), 3, 2), 0, 2, 3),
+        reduced("sum", _unpooled((1, 1), 5, 4), 2, 3),
     ],
     "stride-of-slice": lambda: [
         cut(convolved((1, 1), (1, 1)), (0, 0, 0, 0, 1), (1, 1, 1, 2, 1), N, 1, 3, 2, 4),

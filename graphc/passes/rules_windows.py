@@ -4,11 +4,16 @@ The vjp of a padded convolution is a convolution over a widely padded upstream, 
 slice moves inwards, until the padding that it cuts away was never made.  A stride's zeros are not multiplied:
 see `graphc.passes.rules_strides`.
 
+The vjp of max pooling puts each upstream at the first maximum of its window.  What is asked of that element is asked of
+the maximum, and what is summed over windows was there before: both are smaller arrays.
+
 >>> for rule in WINDOWS:
 ...     print(rule)
 slice-reshape: slice(reshape(x)) = reshape(slice(x))  if the reshape only moves axes of length 1, which stay  [bitwise]
 slice-conv: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and steps by 1  [bitwise]
 slice-of-pad: slice(pad(x)) = pad(x)  if the slice cuts padding only  [bitwise]
+relu-of-unpool: where(0 < x, unpool(x, u), 0) = unpool(x, where(0 < pool(x), u, 0))  [value]
+sum-of-unpool: sum(unpool(x, u)) = sum(u)  if whole windows are summed  [value]
 stride-of-slice: slice(conv(x, w)) = conv(slice(x), w)  if it keeps every filter and skips places  [bitwise]
 conv-of-spread: conv(spread(x), w) = interleave(conv(x, phases(w)))  if the spread is by known amounts  [stable]
 slice-of-turns: slice(interleave(conv(x, w))) = slice(interleave(slice(conv(x, w))))  if it cuts whole turns  [bitwise]
@@ -20,12 +25,16 @@ from __future__ import annotations
 from graphc.ir.dims import Index
 from graphc.ir.node import Node, node
 from graphc.ops.conv import Conv
+from graphc.ops.elementwise import constant_like, elementwise
+from graphc.ops.reduce import Reduce
 from graphc.ops.views import Pad, Reshape, Slice, is_unit
+from graphc.ops.window import Window, WindowScatter
 from graphc.passes.pattern import Match, Structural, Wild
 from graphc.passes.rewrite import Rule, guard, rule
 from graphc.passes.rules_strides import STRIDES
+from graphc.passes.words import less, where
 
-x, w = Wild("x"), Wild("w")
+x, w, u = Wild("x"), Wild("w"), Wild("u")
 
 
 @guard("the reshape only moves axes of length 1, which stay")
@@ -98,6 +107,29 @@ def _pad_less(m: Match) -> Node:
     return m.nodes["x"] if not any((*lo, *hi)) else node(Pad(lo, hi, pad.interior, pad.value), m.nodes["x"])
 
 
+def _masked_before(m: Match) -> Node:
+    """where(0 < x, unpool(x, u), 0) → unpool(x, where(0 < pool(x), u, 0))"""
+    unpool, x, u = m.root.src[1].op, m.nodes["x"], m.nodes["u"]
+    assert isinstance(unpool, WindowScatter)
+    top = node(Window("max", unpool.size, unpool.strides, unpool.dilations), x)
+    positive = elementwise("less", constant_like(0.0, top), top)
+    return node(unpool, x, elementwise("where", positive, u, constant_like(0.0, u)))
+
+
+@guard("whole windows are summed")
+def sums_windows(m: Match) -> bool:
+    op, unpool, x = m.root.op, m.root.src[0].op, m.nodes["x"]
+    if not isinstance(op, Reduce) or not isinstance(unpool, WindowScatter) or op.kind != "sum":
+        return False
+    return set(range(unpool.lead(x.type), x.type.rank)) <= set(op.axes)
+
+
+def _summed_before(m: Match) -> Node:
+    """sum(unpool(x, u)) → sum(u)"""
+    return node(m.root.op, m.nodes["u"])
+
+
+_unpool = Structural(WindowScatter, (x, u), "unpool")
 _cut_reshape = Structural(Slice, (Structural(Reshape, (x,), "inner"),), "outer")
 _cut_conv = Structural(Slice, (Structural(Conv, (x, w), "conv"),), "outer")
 _cut_pad = Structural(Slice, (Structural(Pad, (x,), "pad"),), "outer")
@@ -126,6 +158,28 @@ WINDOWS: tuple[Rule, ...] = (
         exact="bitwise",
         when=cuts_padding,
         shows=Structural(Pad, (x,), "pad"),
+    ),
+    rule(
+        "relu-of-unpool",
+        where(less(0, x), _unpool, 0),
+        _masked_before,
+        exact="value",
+        equation=(
+            "where(0 < x, unpool(x, u), 0) = unpool(x, where(0 < pool(x), u, 0))",
+            r"\operatorname{where}(0 < x, \operatorname{unpool}_x(u), 0) = "
+            r"\operatorname{unpool}_x(\operatorname{where}(0 < \operatorname{pool}(x), u, 0))",
+        ),
+    ),
+    rule(
+        "sum-of-unpool",
+        Structural(Reduce, (_unpool,), "sum"),
+        _summed_before,
+        exact="value",
+        when=sums_windows,
+        equation=(
+            "sum(unpool(x, u)) = sum(u)",
+            r"\textstyle\sum \operatorname{unpool}_x(u) = \textstyle\sum u",
+        ),
     ),
     *STRIDES,
 )
