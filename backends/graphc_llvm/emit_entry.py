@@ -157,7 +157,7 @@ class EntryEmitter:
 
     def _shared(self, w: Writer, ix: Indexer, call: Call, f: Function, several: str) -> str:
         """Whether threads share a call: an `i1`, or "" where they never do."""
-        amount = work(call)
+        amount = work(self._program, call)
         if f.loop is None or self._threads < 2 or (isinstance(amount, int) and amount <= ENOUGH):
             return ""
         if isinstance(amount, int):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from graphc.ir.dims import Index, evaluate
+from graphc.ir.types import DType
 from graphc.kernel.program import Call, Program, calls_in
 
 WORTH_THREADS_NS = 9_000  # a fork and join takes about one microsecond, and the estimates below are careful
@@ -37,20 +38,24 @@ class Module:
         return "\n\n".join((*self.functions, self.rest)) + "\n"
 
 
-def work(call: Call) -> Index:
-    """An estimate of the work of a call, in units of one nanosecond / FLOPS_PER_NS."""
-    return call.flops + (FLOPS_PER_NS // BYTES_PER_NS) * call.traffic
+def work(program: Program, call: Call) -> Index:
+    """An estimate of the work of a call, in units of one nanosecond / FLOPS_PER_NS; two products of a pair are one."""
+    pairs = any(program.buffers[k].dtype is DType.BF16X2 for k in call.arguments)
+    flops = call.flops // 2 if pairs else call.flops
+    return flops + (FLOPS_PER_NS // BYTES_PER_NS) * call.traffic
 
 
 def seconds(program: Program, dims: tuple[int, ...]) -> float:
     """An estimate of a run on one thread."""
     env = dict(zip(program.dims, dims, strict=True))
-    done = (evaluate(work(call), env) * evaluate(times, env) for call, times in calls_in(program.steps))
+    done = (
+        evaluate(work(program, call), env) * evaluate(times, env) for call, times in calls_in(program.steps)
+    )
     return sum(done) / FLOPS_PER_NS * 1e-9
 
 
 def seconds_alone(program: Program, dims: tuple[int, ...]) -> float:
     """An estimate of a run on one thread; 0 where no call has enough work for threads."""
     env = dict(zip(program.dims, dims, strict=True))
-    worth = any(evaluate(work(call), env) > ENOUGH for call, _ in calls_in(program.steps))
+    worth = any(evaluate(work(program, call), env) > ENOUGH for call, _ in calls_in(program.steps))
     return seconds(program, dims) if worth else 0.0

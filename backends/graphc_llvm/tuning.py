@@ -109,12 +109,12 @@ def heavy(program: Program) -> list[Call]:
 
 def _nanoseconds(program: Program, call: Call) -> float:
     """An estimate of a call on one thread."""
-    return evaluate(work(call), dict.fromkeys(program.dims, MEASURE[0])) / FLOPS_PER_NS
+    return evaluate(work(program, call), dict.fromkeys(program.dims, MEASURE[0])) / FLOPS_PER_NS
 
 
 def _place(name: str, call: Call, machine: Machine, fast: bool) -> str:
     """The key of a decision in the cache."""
-    parts = (name, work(call), machine, fast, cache_key(""), _sources())
+    parts = (name, call.flops, call.traffic, machine, fast, cache_key(""), _sources())
     return "t" + hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
