@@ -18,8 +18,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from graphc.ir.dims import Index, coefficient, evaluate, names
+from graphc.ir.types import DType
 from graphc.kernel.dependence import varying
-from graphc.kernel.ir import Accumulate, For, Let, Load, Space, Stmt, Store
+from graphc.kernel.ir import Accumulate, For, Let, LetIndex, Load, Space, Stmt, Store, Temp
 from graphc.kernel.program import Machine
 from graphc_llvm.nests import (
     MEASURE,
@@ -53,6 +54,8 @@ CODE = 0.002  # of a score, for each vector instruction of a tile,
 BRIEF = 1e6  # in kernels of so many cycles; less in longer ones
 APART = 1e-4  # of a score, for an access whose elements are as far apart as can be
 FORK = 10_000  # of all threads together, for one more loop that they share: a microsecond or more
+MASKS = 8  # registers for truth values, where vectors have 64 bytes
+ALL = 16  # accesses of a buffer in one iteration, which use its lines well: the tiles of an image
 NEAR = 8  # elements between lanes, such that several are in one cache line
 PACKING = 2.2  # cycles an element, where it moves to other neighbours
 TURNING = 0.6  # where rows become columns
@@ -81,6 +84,7 @@ class Costs:
         self.around = [self._touch(s, ()) for s in nest.body if self._in_memory(s)]
         self.around_lets = sum(isinstance(s, Let) for s in nest.body)
         self.heavy = heavy(nest.body)
+        self.held = self._held()
         dims = {n for e in (*self.outer.values(), *self.inner.values()) for n in names(e)}
         self.envs = [dict.fromkeys(dims, m) for m in MEASURE] if dims else [{}]
         self.slides = {v for v in self.outer if any(self._slides(v, f) for c in nest.chains for f in c.loops)}
@@ -90,6 +94,25 @@ class Costs:
             for c, ts in zip(nest.chains, self.chains, strict=True)
         ]
         self.panels: dict[str, int] = {}  # by the vector loop
+
+    def _held(self) -> int:
+        """The most registers that the statements outside of reductions hold at once, for one vector of each value."""
+        held: dict[str, int] = {}
+        most = 0
+        for s in reversed(self.nest.body):
+            if isinstance(s, Load | Let | LetIndex):
+                held.pop(s.temp.name, None)
+            used = s.args if isinstance(s, Let | Accumulate) else (s.value,) if isinstance(s, Store) else ()
+            for t in used:
+                if isinstance(t, Temp):
+                    held[t.name] = self._registers(t.dtype)
+            most = max(most, sum(held.values()))
+        return most
+
+    def _registers(self, dtype: DType) -> int:
+        if dtype is DType.BOOL:  # truth values are masks, where these have registers of their own
+            return self.machine.vector_registers // MASKS if self.machine.vector_bytes == 64 else 1
+        return max(1, dtype.size * self.unit // self.machine.vector_bytes)
 
     def _slides(self, var: str, inner: For) -> bool:
         """Whether some load comes, in a later turn of a reduction, to where another iteration of a loop has been."""
@@ -318,7 +341,8 @@ class Costs:
             return copies * real * (GATHER if near else MISS)
         apart, way = abs(stride) * t.stmt.buffer.dtype.size, self.machine.l1_bytes // WAYS
         crowded = abs(stride) < IRREGULAR and real * math.gcd(apart, way) >= WAYS * way
-        each = GATHER if near and not crowded else MISS
+        beside = sum(u.stmt.buffer.name == t.stmt.buffer.name for u in self.around)  # accesses in these lines
+        each = GATHER if (near or beside >= ALL) and not crowded else MISS
         return copies * real * each * (SCATTER if isinstance(t.stmt, Store) else 1.0)
 
     def _packing(self, plan: Plan, buffer: str, env: Mapping[str, int]) -> float:

@@ -96,6 +96,8 @@ class Model(Costs):
                 continue
             if vectors > 2 and self.heavy and (vectors == 3 or not self._long(var, lanes)):
                 continue  # an exponential of one vector keeps many registers busy
+            if vectors > 1 and not self.nest.chains and vectors * self.held > self.machine.vector_registers:
+                continue  # what is held between loads and stores would go to memory and back
             for packed in packs:
                 if vectors > 2 and self._gathers(var, packed):
                     continue  # lane by lane, that is a lot of code
