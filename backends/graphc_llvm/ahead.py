@@ -23,13 +23,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from graphc.ir.dims import Index
 from graphc.ir.types import DType
-from graphc.kernel.ir import Accumulate, Alloc, For, Kind, LetIndex, Load, Space, Store
+from graphc.kernel.ir import Accumulate, Alloc, Buffer, For, Kind, LetIndex, Load, Space, Store
 from graphc_llvm.emit_index import LANE, Affine, Binding, Indexer
 from graphc_llvm.sites import Site, Sites
 from graphc_llvm.writer import Value, Writer
 
-__all__ = ["Sites", "Tile"]
+__all__ = ["Pass", "Sites", "Tile"]
 
 LINE = 64
 """Bytes that memory delivers at once."""
@@ -43,6 +44,10 @@ FAR = 1024
 
 AHEAD = 16
 """Turns until what was asked for is there."""
+
+
+LARGE = 1 << 20
+"""Bytes of an array that is not expected in a cache near by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +96,7 @@ class Tile:
 
     def ask(self, w: Writer, ix: Indexer, pointers: Mapping[str, str], turn: Value) -> None:
         """In one turn of the reduction, ask for the lines of one row of the unrolled loops that follow."""
-        made = {
-            s.stmt.temp.name
-            for top in self.after
-            for s in _inside(top)
-            if isinstance(s.stmt, Load | LetIndex)
-        }
+        made = _made(self.after)
         reduction = self.reduction.stmt
         assert isinstance(reduction, For)
         for top in self.after:
@@ -122,11 +122,42 @@ class Tile:
                 found.write(w)
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A pass over a row, and the next one, in the same vectors, which writes to memory that this one leaves alone."""
+
+    next: Site
+
+    @staticmethod
+    def of(sites: tuple[Site, ...]) -> Pass | None:
+        """The pass that is the first of the sites."""
+        shape = _vectors(sites[0])
+        following = next(
+            (s for s in sites[1:] if isinstance(s.stmt, For) and s.stmt.kind is Kind.SERIAL), None
+        )
+        if shape is None or following is None or _vectors(following) != shape:
+            return None
+        used = {s.stmt.buffer for s in _inside(sites[0]) if isinstance(s.stmt, Load | Store)}
+        written = [s.stmt.buffer for s in _inside(following) if isinstance(s.stmt, Store)]
+        far = [b for b in written if b.space is Space.MEMORY and b not in used and _bytes(b) >= LARGE]
+        return Pass(following) if far else None
+
+    def ask(self, w: Writer, ix: Indexer, pointers: Mapping[str, str], turn: Value) -> None:
+        """In one turn of the pass, ask for the lines that the next one writes in that turn."""
+        loop = self.next.stmt
+        assert isinstance(loop, For)
+        ix.env[loop.var] = turn
+        found = _Lines(ix, pointers, _made((self.next,)), loads=False)
+        for site in self.next.body:
+            found.collect(site, 0)
+        found.write(w)
+
+
 class _Lines:
     """The lines that contiguous vectors of memory touch."""
 
-    def __init__(self, ix: Indexer, pointers: Mapping[str, str], made: set[str]) -> None:
-        self.ix, self.pointers, self.made = ix, pointers, made
+    def __init__(self, ix: Indexer, pointers: Mapping[str, str], made: set[str], loads: bool = True) -> None:
+        self.ix, self.pointers, self.made, self.loads = ix, pointers, made, loads
         self.found: dict[tuple[object, ...], tuple[str, DType, Affine, bool]] = {}
 
     def collect(self, site: Site, lanes: int) -> None:
@@ -144,6 +175,8 @@ class _Lines:
                 env[stmt.var] = binding
                 for inner in site.body:
                     self.collect(inner, lanes)
+        elif not self.loads and isinstance(stmt, Load):
+            return
         elif isinstance(stmt, Load | Store) and stmt.buffer.space is Space.MEMORY and lanes:
             offset = self.ix.affine(site.offset) if self._known(site) else None
             if offset is not None and offset.constant_stride == 1:
@@ -189,6 +222,28 @@ class _Lines:
         for base, dtype, offset, writes in self.found.values():
             pointer, _ = self.ix.pointer(base, dtype, offset)
             w.do(w.call("llvm.prefetch.p0", "void", f"ptr {pointer}", f"i32 {int(writes)}", "i32 3", "i32 1"))
+
+
+def _made(sites: tuple[Site, ...]) -> set[str]:
+    """The temporaries that sites define, from which an offset may be computed."""
+    inside = (s.stmt for top in sites for s in _inside(top))
+    return {stmt.temp.name for stmt in inside if isinstance(stmt, Load | LetIndex)}
+
+
+def _vectors(site: Site) -> tuple[Index, int] | None:
+    """How many vectors of how many lanes a pass over a row takes; None of anything else."""
+    stmt = site.stmt
+    if not isinstance(stmt, For) or stmt.kind is not Kind.SERIAL or stmt.lo != 0 or len(site.body) != 1:
+        return None
+    inner = site.body[0].stmt
+    if not isinstance(inner, For) or inner.kind is not Kind.VECTOR or inner.extent != inner.lanes:
+        return None
+    return stmt.extent, inner.lanes
+
+
+def _bytes(b: Buffer) -> int:
+    """The bytes of a buffer; LARGE where nobody knows them."""
+    return b.elements * b.dtype.size if isinstance(b.elements, int) else LARGE
 
 
 def _rounds(site: Site) -> int:

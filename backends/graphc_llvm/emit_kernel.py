@@ -35,7 +35,7 @@ from graphc.kernel.ir import (
 )
 from graphc_llvm import division
 from graphc_llvm import lanes as lanewise
-from graphc_llvm.ahead import Tile
+from graphc_llvm.ahead import Pass, Tile
 from graphc_llvm.emit_index import LANE, Affine, Binding, Indexer
 from graphc_llvm.lanes import Lanes, Place
 from graphc_llvm.primitives import combine, identity, primitive
@@ -69,7 +69,7 @@ class KernelEmitter:
         self.ix = Indexer(writer, env)
         self.lanes: Lanes | None = None
         self._allocas: dict[int, str] = {}
-        self._tiles: dict[int, Tile] = {}  # by the line of their reduction
+        self._ahead: dict[int, Tile | Pass] = {}  # what a loop asks for, by its line
         self._far: dict[int, Tile] = {}  # and by that of its innermost loop
 
     def emit(self, sites: tuple[Site, ...], share: Range | None = None) -> None:
@@ -90,11 +90,13 @@ class KernelEmitter:
             elif isinstance(stmt, Alloc):
                 self._alloc(site, stmt)
                 if self.lanes is None and (found := Tile.of(sites[k:])) is not None:
-                    self._tiles[found.reduction.line] = found
+                    self._ahead[found.reduction.line] = found
                     self._far[found.innermost.line] = found
             elif share is not None:
                 self._shared(site, stmt, share)
             else:
+                if self.lanes is None and (following := Pass.of(sites[k:])) is not None:
+                    self._ahead[site.line] = following
                 self._loop(site, stmt)
 
     def _loop(self, site: Site, stmt: For) -> None:
@@ -142,8 +144,8 @@ class KernelEmitter:
             return
         with self.w.loop(stmt.var, bounds.lo, bounds.hi, guarded) as name:
             turn = self.env[stmt.var] = Value(name, DType.I64, 1, self.w.depth)
-            if site.line in self._tiles:
-                self._tiles[site.line].ask(self.w, self.ix, self.pointers, turn)
+            if site.line in self._ahead:
+                self._ahead[site.line].ask(self.w, self.ix, self.pointers, turn)
             if site.line in self._far:
                 self._far[site.line].far(self.w, self.ix, self.pointers, turn)
             self.emit(site.body)

@@ -69,3 +69,16 @@ def test_scalars_far_apart_are_asked_for_turns_before_they_are_read() -> None:
     np.testing.assert_allclose(fn(a, b), a.T @ b, rtol=1e-3, atol=1e-3)
     near = gc.compile([x], gc.einsum("ki,kj->ij", x, x), threads=1)
     assert "x" not in asked(near)
+
+
+@pytest.mark.parametrize(("rows", "asked"), [(4096, 4), (16, 0), ("N", 4)])
+def test_a_pass_over_a_row_asks_for_what_the_next_one_writes(rows: int | str, asked: int) -> None:
+    x = gc.input("x", (rows, 1024), "float32")
+    fn = gc.compile([x], gc.layer_norm(x, -1), threads=1)
+    text = fn.stage("llvm")
+    assert text.count("call void @llvm.prefetch") == asked  # lines of 64 bytes in 64 lanes
+    given = np.random.default_rng(3).standard_normal((16, 1024), "float32")
+    if rows == "N":
+        centred = given - given.mean(1, keepdims=True)
+        want = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
+        np.testing.assert_allclose(fn(given), want, rtol=1e-5, atol=1e-6)
