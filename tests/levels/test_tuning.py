@@ -12,8 +12,10 @@ import pytest
 
 import graphc as gc
 from graphc import nn
+from graphc.ir.dims import Dim
+from graphc.ir.types import DType
 from graphc.kernel.alike import Form
-from graphc.kernel.ir import For, Kernel, Kind
+from graphc.kernel.ir import Buffer, For, Kernel, Kind, Load, Store, Temp
 from graphc.kernel.memory import ALIGNMENT, room
 from graphc.kernel.program import Machine, ProgramBuffer
 from graphc.runtime.cache import DiskCache
@@ -22,6 +24,7 @@ from graphc.runtime.kept import KeptFunction
 from graphc_llvm import trials, tuning
 from graphc_llvm.decisions import Decision, decided
 from graphc_llvm.machine import host_machine
+from graphc_llvm.nests import Nest
 from graphc_llvm.plan import choose, ranked
 
 RNG = np.random.default_rng(0)
@@ -343,3 +346,33 @@ def test_plans_are_ranked_and_differ_in_kind() -> None:
     assert len(few) == 5 and few[0] == every[0][0]
     kinds = {(p.vector, p.lanes, frozenset(v for v, _ in p.tile), p.packed) for p in few}
     assert len(kinds) == 5
+
+
+def plan_of(tensor: gc.Tensor, *inputs: gc.Tensor) -> tuple[str, int]:
+    """What the model chooses for the only nest of a tensor: the vector loop and its lanes."""
+    machine = Machine("znver4", 64, 32, 32 << 10, 1 << 20, 1)
+    (call,) = gc.compile(inputs, tensor, backend="interpreter").program.calls
+    *_, (nest,) = decided(Form.of(call.kernel).kernel, machine, call.flops, Decision())
+    plan = choose(nest, machine)
+    return plan.vector, plan.lanes
+
+
+def test_lanes_are_rather_loaded_apart_than_stored_apart() -> None:
+    x, y = gc.input("x", (512, 128), "float32"), gc.input("y", (128, 512), "float32")
+    assert plan_of(gc.transpose(x) + 1.0, x)[0] == "i1", "the last axis of the result"
+    assert plan_of(gc.transpose(y) + 1.0, y)[0] == "i0", (
+        "32 rows of 2048 bytes do not stay in the first cache"
+    )
+
+
+def test_a_body_that_holds_many_values_takes_narrow_vectors() -> None:
+    i, y = Dim.of("i"), Buffer("y", DType.F32, (40, 256))
+    temps = [Temp(f"t{k}", DType.F32) for k in range(20)]
+    lanes = []
+    for count in (2, 20):  # values that are loaded first, and stored last
+        loads = tuple(Load(t, y, (k, i)) for k, t in enumerate(temps[:count]))
+        stores = tuple(Store(y, (k + 20, i), t) for k, t in enumerate(temps[:count]))
+        nest = Nest.of(For("i", 0, 256, (*loads, *stores)))
+        assert nest is not None
+        lanes.append(choose(nest, Machine("znver4", 64, 32, 32 << 10, 1 << 20, 1)).lanes)
+    assert lanes == [64, 16]
