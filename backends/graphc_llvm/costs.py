@@ -337,6 +337,11 @@ class Costs:
         extent = self.outer.get(plan.vector, lanes)
         real = extent if isinstance(extent, int) and extent < lanes else lanes
         near = abs(stride) <= NEAR or any(t.moves(v) == 1 for v, _ in plan.tile)
+        if list(self.outer) == [plan.vector] and self.nest.chains:
+            held = t.stmt.buffer.dtype.size * t.stmt.buffer.elements
+            near = near or (
+                isinstance(held, int) and 2 * held <= self.machine.l1_bytes
+            )  # the next round finds it
         if self.nest.chains:
             return copies * real * (GATHER if near else MISS)
         apart, way = abs(stride) * t.stmt.buffer.dtype.size, self.machine.l1_bytes // WAYS
