@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from graphc import nn
+
 PROGRAMS = {
     "function": ('x = gc.input("x", (4,))', "gc.compile([x], x + x, backend=backend, tune=True)"),
     "model": (
-        "x = gc.nn.Input(4); m = gc.nn.Model(x, gc.nn.Dense(3)(x))",
+        "x = nn.Input(4); m = nn.Model(x, nn.Dense(3)(x))",
         "m.compile(backend=backend, tune=True)",
     ),
 }
@@ -19,7 +21,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_only_machine_code_is_tuned(name: str, backend: str, error_of: Callable[..., str]) -> None:
     first, second = PROGRAMS[name]
-    assert error_of(f"{first}\n{second}", backend=backend) == "\n".join(
+    assert error_of(f"{first}\n{second}", backend=backend, nn=nn) == "\n".join(
         [
             f"ArgumentError: the back end '{backend}' cannot be tuned",
             f"  model.py:2   {second}",
