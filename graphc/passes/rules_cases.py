@@ -213,19 +213,19 @@ def _spread_conv(strides: tuple[int, int]) -> Node:
     return node(Conv((1, 1), (1, 1)), _spread(x, strides, (1, 0), (2, 1)), w)
 
 
-def _unpooled(strides: tuple[int, int], *counts: int) -> Node:
+def unpooled(strides: tuple[int, int], *counts: int) -> Node:
     """The gradient of a max pooling, of windows that lie side by side or overlap."""
     return node(WindowScatter((2, 2), strides), leaf("x", (N, 2, 6, 5)), leaf("u", (N, 2, *counts)))
 
 
 def _unpooled_where_positive(strides: tuple[int, int], *counts: int) -> Node:
     """The gradient of a ReLU below a max pooling."""
-    made = _unpooled(strides, *counts)
+    made = unpooled(strides, *counts)
     x = made.src[0]
     return elementwise("where", elementwise("less", constant_like(0.0, x), x), made, constant_like(0.0, made))
 
 
-def _interleaved(strides: tuple[int, int]) -> Node:
+def interleaved(strides: tuple[int, int]) -> Node:
     """Filters that take turns along both axes."""
     s, t = strides
     made = node(Conv((1, 1), (1, 1)), leaf("x", (N, 1, 2, 6, 6)), leaf("w", (1, 2 * s * t, 2, 3, 2)))
@@ -298,16 +298,16 @@ STRUCTURAL: Mapping[str, Callable[[], list[Node]]] = {
         _unpooled_where_positive((1, 1), 5, 4),
     ],
     "sum-of-unpool": lambda: [
-        reduced("sum", _unpooled((2, 2), 3, 2), 0, 2, 3),
-        reduced("sum", _unpooled((1, 1), 5, 4), 2, 3),
+        reduced("sum", unpooled((2, 2), 3, 2), 0, 2, 3),
+        reduced("sum", unpooled((1, 1), 5, 4), 2, 3),
     ],
     "stride-of-slice": lambda: [
         cut(convolved((1, 1), (1, 1)), (0, 0, 0, 0, 1), (1, 1, 1, 2, 1), N, 1, 3, 2, 4),
     ],
     "conv-of-spread": lambda: [_spread_conv((2, 3)), _spread_conv((3, 2))],
     "slice-of-turns": lambda: [
-        cut(_interleaved((2, 3)), (0, 0, 0, 3, 2), (1,) * 5, N, 1, 2, 4, 7),
-        cut(_interleaved((3, 2)), (0, 0, 0, 0, 4), (1,) * 5, N, 1, 2, 9, 2),
+        cut(interleaved((2, 3)), (0, 0, 0, 3, 2), (1,) * 5, N, 1, 2, 4, 7),
+        cut(interleaved((3, 2)), (0, 0, 0, 0, 4), (1,) * 5, N, 1, 2, 9, 2),
     ],
     "conv-by-spread": lambda: [_conv_by_spread()],
     "slice-concat": lambda: [

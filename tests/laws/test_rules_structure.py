@@ -29,10 +29,12 @@ from graphc.passes.rules_cases import (
     convolved,
     cut,
     expanded,
+    interleaved,
     leaf,
     reduced,
     reshaped,
     transposed,
+    unpooled,
 )
 from graphc.runtime.reference import evaluate
 
@@ -76,6 +78,11 @@ REFUSED: dict[str, Callable[[], list[Node]]] = {
         cut(node(Pad((1, 1), (1, 1), (0, 0), 0.0), FIXED), (2, 0), (1, 1), 2, 8),
         cut(node(Pad((1, 1), (1, 1), (1, 0), 0.0), FIXED), (1, 0), (1, 1), 7, 8),
     ],
+    "sum-of-unpool": lambda: [
+        reduced("sum", unpooled((2, 2), 3, 2), 0, 2),
+        reduced("max", unpooled((2, 2), 3, 2), 2, 3),
+    ],
+    "slice-of-turns": lambda: [cut(interleaved((2, 3)), (0, 0, 0, 1, 2), (1,) * 5, N, 1, 2, 7, 11)],
     "cast-same": lambda: [node(Cast(DType.F64), A)],
     "cast-cast": lambda: [
         node(Cast(DType.F64), node(Cast(DType.I32), leaf("b", (N,), "f64"))),
