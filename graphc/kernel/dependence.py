@@ -10,6 +10,9 @@ order is free by the meaning of `Accumulate`.
 >>> carried(For("i", 0, 32, (Store(y, (2 * i,), one), Store(y, (2 * i + 1,), one))))
 >>> carried(For("i", 0, 32, (Store(y, (2 * i,), one), Store(y, (2 * i + 2,), one))))
 'two iterations may meet at y[2*i+2]'
+>>> rows = For("r", 0, 8, (Store(y, (8 * Dim.of("r") + 2 * i,), one),))
+>>> carried(For("i", 0, 4, (rows,))), carried(For("i", 0, 5, (rows,)))
+(None, 'two iterations may meet at y[2*i+8*r]')
 """
 
 from __future__ import annotations
@@ -103,11 +106,12 @@ def reduction(group: list[Access]) -> bool:
     return len(kinds) == 1 and not kinds & {"load", "store"}
 
 
-def separates(var: str, group: list[Access], inside: frozenset[str]) -> bool:
+def separates(var: str, group: list[Access], inside: frozenset[str], span: tuple[Index, Index]) -> bool:
     """Whether accesses at different values of `var` never meet, by one axis of the index.
 
-    On that axis every index is c·var + rest, and the rests spread over less than c.  `inside` are temporaries
-    of the loop's body, about which nothing is known.
+    On that axis every index is c·var + rest, and the rests spread over less than c; or they do so but for
+    multiples of an m that c·var + rest does not reach over the `span` of var: 128·row + 32·var + lane, var < 4.
+    `inside` are temporaries of the loop's body, about which nothing is known.
     """
     some = _nonempty(group[0].buffer)
     for axis in range(len(group[0].index)):
@@ -119,18 +123,53 @@ def separates(var: str, group: list[Access], inside: frozenset[str]) -> bool:
             slope = -1 * slope
             if not nonnegative(slope):
                 continue
-        rests: list[tuple[Index, Index]] = []
-        for a in group:
-            rest = a.index[axis] - coefficient_of(a.index[axis], var) * Dim.of(var)
-            low, high = least(rest, a.bounds), most(rest, a.bounds)
-            if low is None or high is None or inside.intersection(names(rest)):
-                break
-            rests.append((low, high))
-        else:
-            gaps = [slope - 1 - (high - low) for _, high in rests for low, _ in rests]
-            if all(nonnegative(substitute(gap, some)) for gap in gaps):
+        indices = [a.index[axis] - coefficient_of(a.index[axis], var) * Dim.of(var) for a in group]
+        if any(inside.intersection(names(rest)) for rest in indices):
+            continue
+        lo, hi = span
+        constant = isinstance(lo, int) and isinstance(hi, int)
+        for m in (0, *(_moduli(indices, slope) if constant else ())):
+            gaps = _gaps([(_without(rest, m), a.bounds) for rest, a in zip(indices, group, strict=True)])
+            room = [slope - 1 - gap for gap in gaps]
+            if m:
+                room += [m - 1 - gap - slope * (hi - 1 - lo) for gap in gaps]
+            if gaps and all(nonnegative(substitute(r, some)) for r in room):
                 return True
     return False
+
+
+def _moduli(indices: Iterable[Index], slope: Index) -> list[int]:
+    """The constant factors of terms that are larger than the slope, the largest first."""
+    terms = [(atoms, c) for i in indices if isinstance(i, Dim) for atoms, c in i.terms]
+    return sorted({c for atoms, c in terms if atoms and isinstance(slope, int) and c > slope}, reverse=True)
+
+
+def _without(index: Index, m: int) -> Index:
+    """The index without its terms that are variables times a multiple of m; all of it for 0.
+
+    >>> i, j = Dim.of("i"), Dim.of("j")
+    >>> _without(256 * i + 32 * j + 128, 128)
+    32*j+128
+    """
+    if not m or isinstance(index, int):
+        return index
+    kept: Index = 0
+    for atoms, c in index.terms:
+        if not atoms or c % m:
+            kept = kept + (Dim(((atoms, c),)) if atoms else c)
+    return kept
+
+
+def _gaps(rests: list[tuple[Index, Bounds]]) -> list[Index]:
+    """How far the values of any two may be apart; nothing where that is not known."""
+    ends = [(least(rest, bounds), most(rest, bounds)) for rest, bounds in rests]
+    gaps: list[Index] = []
+    for _, high in ends:
+        for low, _ in ends:
+            if low is None or high is None:
+                return []
+            gaps.append(high - low)
+    return gaps
 
 
 def _nonempty(buffer: Buffer) -> dict[str, Index]:
@@ -167,7 +206,7 @@ def carried(loop: For, *, sums: bool = False) -> str | None:
     for group in groups(loop.body).values():
         if sums and reduction(group):
             continue
-        if not separates(loop.var, group, inside):
+        if not separates(loop.var, group, inside, (loop.lo, loop.hi)):
             culprit = max(group, key=lambda a: a.kind != "load")
             last = [a for a in group if a.kind == culprit.kind][-1]
             return f"two iterations may meet at {last}"
@@ -184,7 +223,7 @@ def lockstep(loop: For) -> str | None:
     inside = assigned(loop.body)
     for group in groups(loop.body).values():
         still = all(moving.isdisjoint(names(e)) for a in group for e in a.index)
-        if not (reduction(group) and still) and not separates(loop.var, group, inside):
+        if not (reduction(group) and still) and not separates(loop.var, group, inside, (loop.lo, loop.hi)):
             return f"two iterations may meet at {group[-1]}"
     return None
 
@@ -202,7 +241,7 @@ def interchange(outer: For, inner: For) -> str | None:
             continue
         for var, other in ((inner.var, outer.var), (outer.var, inner.var)):
             wide = [Access(a.stmt, {other: ranges[other], **a.bounds}) for a in group]
-            if separates(var, wide, inside):
+            if separates(var, wide, inside, ranges[var]):
                 break
         else:
             return f"two iterations may meet at {group[-1]}"

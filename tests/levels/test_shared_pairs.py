@@ -12,7 +12,7 @@ from graphc.errors import InternalError
 from graphc.ir.dims import Dim
 from graphc.ir.types import DType
 from graphc.kernel.edits import ScheduleError
-from graphc.kernel.ir import Accumulate, Buffer, For, Kernel, Kind, Literal, Parameter
+from graphc.kernel.ir import Accumulate, Buffer, For, Kernel, Kind, Literal, Load, Parameter, Temp
 from graphc.kernel.program import Machine
 from graphc.kernel.schedule import parallelize
 from graphc.kernel.verify import verify
@@ -71,3 +71,20 @@ def test_few_iterations_are_shared_with_the_loop_inside() -> None:
     _, steps = schedule(call.kernel, machine, flops=call.flops, threads=2)
     shared = [s for s in steps if s.startswith("parallelize")]
     assert shared == ["parallelize i1o", "parallelize i0o", "parallelize i1_2o"]
+
+
+@pytest.mark.parametrize(("count", "shared"), [(4, True), (5, False)])
+def test_columns_in_blocks_below_rows_are_shared_while_they_stay_within_a_row(
+    count: int, shared: bool
+) -> None:
+    """`row·128 + block·32 + lane` of one flat axis: four blocks fill a row, a fifth would run into the next."""
+    flat = Buffer("y", DType.F32, (10 * 128 + 32,))
+    row, block, lane = (Dim.of(n) for n in ("row", "block", "lane"))
+    add = Accumulate(flat, (128 * row + 32 * block + lane,), "max", (ONE,))
+    rows = For("row", 0, 10, (For("lane", 0, 32, (add, Load(Temp("t", DType.F32), flat, add.index))),))
+    kernel = Kernel("blocks", (Parameter(flat, "inout"),), (For("block", 0, count, (rows,)),))
+    if shared:
+        verify(parallelize(kernel, "block")[0])
+    else:
+        with pytest.raises(ScheduleError, match="two iterations may meet"):
+            parallelize(kernel, "block")
