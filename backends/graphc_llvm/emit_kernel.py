@@ -287,7 +287,7 @@ class KernelEmitter:
             result = self.w.emit(combine(self.w, stmt.op, dtype, n, cells, texts))
             lanewise.store(self.w, self.ix, place, Value(result, dtype, n, self.w.depth), lanes)
             return
-        op = "add" if stmt.op in ("fma", "dot") else stmt.op
+        op = stmt.combining
         if stmt.op == "dot":
             zero = splatted(identity("add", dtype), dtype, n)
             texts = [self.w.emit(combine(self.w, "dot", dtype, n, zero, texts))]

@@ -25,8 +25,6 @@ from graphc.ir.types import shape_text
 from graphc.kernel.ir import Accumulate, Alloc, Buffer, For, Let, LetIndex, Load, Stmt, Store, Temp, walk
 from graphc.kernel.ranges import Bounds, least, most, nonnegative
 
-_ADDITIVE = ("add", "fma", "dot")
-
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -51,8 +49,8 @@ class Access:
                 return "load"
             case Store():
                 return "store"
-            case Accumulate(op=op):
-                return "add" if op in _ADDITIVE else op
+            case Accumulate(combining=op):
+                return op
 
     def __str__(self) -> str:
         return f"{self.buffer.name}{shape_text(self.index)}"

@@ -36,7 +36,6 @@ from graphc.kernel.dependence import groups, reduction
 from graphc.kernel.edits import Edit, Forward
 from graphc.kernel.ir import (
     Accumulate,
-    AccumulateOp,
     Alloc,
     Buffer,
     For,
@@ -70,7 +69,7 @@ def interleave(kernel: Kernel, loop: str, turns: int) -> tuple[Kernel, Forward]:
     last: list[Stmt] = []
     own: list[dict[str, Buffer]] = [{} for _ in range(turns - 1)]
     for name, s in sums.items():
-        op: AccumulateOp = "add" if s.op in ("fma", "dot") else s.op
+        op = s.combining
         zero = Literal(identity(op, s.buffer.dtype), s.buffer.dtype)
         for held in own:
             part = held[name] = replace(s.buffer, name=edit.fresh(f"{name}_turn"))

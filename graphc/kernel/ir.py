@@ -199,6 +199,11 @@ class Accumulate:
     args: tuple[Atom, ...]
     nodes: Nodes = ()
 
+    @property
+    def combining(self) -> AccumulateOp:
+        """How two parts of the result become one: sums of products are added."""
+        return "add" if self.op in ("fma", "dot") else self.op
+
     def __str__(self) -> str:
         return f"{self.buffer.name}{shape_text(self.index)} {self.op}= {' '.join(map(str, self.args))}"
 

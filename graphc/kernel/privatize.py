@@ -36,7 +36,6 @@ from graphc.kernel.dependence import accesses, reduction
 from graphc.kernel.edits import Edit, Forward
 from graphc.kernel.ir import (
     Accumulate,
-    AccumulateOp,
     Alloc,
     Buffer,
     For,
@@ -69,7 +68,7 @@ def privatize(kernel: Kernel, loop: str, buffer: str) -> tuple[Kernel, Forward]:
     if not sums or not reduction(found):
         raise edit.error(loop, f"{buffer} is not only accumulated into, in one way")
     first = sums[0]
-    op: AccumulateOp = "add" if first.op in ("fma", "dot") else first.op
+    op = first.combining
     target = first.buffer
     parts = Buffer(edit.fresh(f"{buffer}_parts"), target.dtype, (old.extent, *target.shape), Space.SCRATCH)
     zero = Literal(identity(op, target.dtype), target.dtype)

@@ -209,7 +209,7 @@ def vector_reduction(
             raise edit.error(loop, f"{name} is more than one cell")
         part = Buffer(edit.fresh(f"{name}_part"), s.buffer.dtype, (lanes,), Space.REGISTER)
         partial[name] = part
-        op: AccumulateOp = "add" if s.op in ("fma", "dot") else s.op
+        op = s.combining
         var, lane = edit.fresh("l"), edit.fresh("l")
         zero = Literal(identity(op, part.dtype), part.dtype)
         fill = edit.derive(Store(part, (Dim.of(var),), zero, s.nodes), s)
